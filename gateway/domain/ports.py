@@ -1,0 +1,137 @@
+"""What rooms that cannot see each other ask of one another; joined in ``compose``."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.domain.model import Model, ModelRef, Provider
+from gateway.domain.resources import Resources
+from gateway.domain.secret import Secret
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float:
+        """Seconds that never go back, for deadlines."""
+
+    def time(self) -> float:
+        """Seconds since the epoch, for people."""
+
+
+class ResourceProbe(Protocol):
+    def sample(self) -> Resources:
+        """The machine now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderState:
+    """How one provider answered the last time it was asked. ``error`` is a sentence, empty when it is up."""
+
+    provider: Provider
+    up: bool
+    error: str = ""
+    version: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What discovery found: every provider's state and every model, those of providers that are down as last known."""
+
+    providers: tuple[ProviderState, ...]
+    models: tuple[Model, ...]
+
+
+class ModelSource(Protocol):
+    """One provider, asked what it has."""
+
+    @property
+    def provider(self) -> Provider: ...
+
+    async def discover(self) -> tuple[ProviderState, Sequence[Model]]:
+        """Ask now. Never raises for a provider that is down: the state says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where an OpenAI-wire server answers now. ``key`` is ``None`` when it asks for none."""
+
+    base_url: str
+    model: str
+    key: Secret | None = None
+
+
+class EmbeddedEngine(Protocol):
+    """The in-tree llama.cpp engine, as the rooms beside it see it."""
+
+    async def endpoint(self, name: str, *, context_tokens: int | None) -> Endpoint:
+        """Start the child that serves ``name`` if none runs, wait until it answers, and say where.
+
+        Raises ``EngineUnavailable`` or ``ModelUnavailable``.
+        """
+
+    def running(self) -> frozenset[str]:
+        """The names served by a child that is up now."""
+
+    async def stop(self, name: str) -> None:
+        """End the child that serves ``name``, if any."""
+
+    async def close(self) -> None:
+        """End every child."""
+
+
+class EndpointResolver(Protocol):
+    """Finds the OpenAI-wire endpoint of a deployment's model."""
+
+    async def resolve(self, ref: ModelRef, *, context_tokens: int | None) -> Endpoint: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufFile:
+    """A GGUF file as the embedded engine knows it.
+
+    ``metadata`` are its key-value pairs with array values as tuples (tokenizer arrays left out); ``tensors`` are (name, type
+    name, shape in ggml order). ``problem`` is a sentence when the file is missing or unreadable, and the rest is then empty.
+    ``pullable`` says that `rolegate models pull` can fetch it.
+    """
+
+    name: str
+    path: str
+    size_bytes: int = 0
+    digest: str = ""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    problem: str = ""
+    pullable: bool = False
+
+
+class GgufShelf(Protocol):
+    """The GGUF files the embedded engine is configured to serve."""
+
+    def files(self) -> Sequence[GgufFile]:
+        """Every configured file, present or not; cached by path, size and modification time."""
+
+    def resident(self) -> Mapping[str, tuple[int, int | None]]:
+        """Names served by a running child → (resident bytes, context in tokens)."""
+
+
+class KeySource(Protocol):
+    """Where provider keys come from."""
+
+    def key(self, provider: str) -> Secret | None:
+        """The key of one provider, if any is known."""
+
+
+class CompletionBackend(Protocol):
+    """LiteLLM, as the rooms beside it see it: one generation's registry of deployments on the litellm lane."""
+
+    def stream(
+        self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
+    ) -> AsyncIterator[Mapping[str, object]]:
+        """OpenAI chat-completion chunks (as plain mappings, the usage chunk last) for one call to one deployment.
+
+        ``body`` is an OpenAI chat request without ``model`` and ``stream``. Raises ``UpstreamFailed``; a stream that ended
+        without a finish signal raises it with ``truncated``. Closing the iterator closes upstream.
+        """
+
+    async def close(self) -> None:
+        """Discard the Router and what it left behind in LiteLLM's globals."""

@@ -1,0 +1,318 @@
+"""Every error Rolegate raises on purpose, in one tree.
+
+RolegateError
+├── ConfigInvalid            the configuration cannot be used; carries every problem found
+├── TemplateInvalid          a file under router_templates/ cannot be used
+├── UnknownRole              the requested model is neither a role nor a model reference
+├── UnknownName              a command or route named something that does not exist
+├── BadRequest               the caller's request cannot be understood
+├── RequestTooLarge          the caller's request is over a size limit
+├── Unsupported              the request asks for something this gateway does not offer
+├── NoCapableDeployment      deployments exist, but none can serve this request
+├── NoModelForRole           selection left a role without any deployment
+├── UpstreamFailed           one call to one deployment failed, with its class
+├── RequestFailed            every deployment that could serve a request was tried, and none did
+├── GatewayStarting          a request came before the first plan is live
+├── AddressTaken             the gateway cannot listen where it was told to
+├── GatewayUnreachable       a command could not reach the running gateway
+├── ProviderFailed           a provider answered wrongly or not at all
+│   ├── ProviderDown         it does not answer
+│   └── EngineUnavailable    the embedded engine cannot run here
+├── ModelUnavailable         model files are missing or failed their check
+└── VaultLocked              the vault needs a passphrase it did not get
+
+Each leaf has a ``code`` (stable, for programs), an HTTP status, a process exit code and a hint that says what to do. Errors
+carry facts and build their own message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class RolegateError(Exception):
+    """Root of the tree. ``str(error)`` says what happened; ``error.hint`` says what to do about it."""
+
+    code: ClassVar[str] = "internal_error"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    openai_type: ClassVar[str] = "api_error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in one file: where, what was found, what is allowed, what to do.
+
+    ``line`` counts from 1 and is ``None`` where the file as a whole is at fault. ``key_path`` is a set path
+    (``role_mappings.planner.preferred[0]``), empty for the file itself.
+    """
+
+    file: str
+    line: int | None = None
+    key_path: str = ""
+    found: str
+    allowed: str
+    nearest: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        subject = f"{self.key_path}: " if self.key_path else ""
+        text = f"{where}: {subject}found {self.found}; allowed: {self.allowed}"
+        if self.nearest:
+            text += f'; did you mean "{self.nearest}"?'
+        if self.hint:
+            text += f"; {self.hint}"
+        return text
+
+
+class ConfigInvalid(RolegateError):
+    """The configuration cannot be used. ``problems`` holds every problem of every active file, in file and line order."""
+
+    code = "config_invalid"
+    http_status = 422
+    exit_code = 3
+    openai_type = "invalid_request_error"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem in the configuration" if count == 1 else f"{count} problems in the configuration"
+        super().__init__(
+            "\n".join([f"{head}:", *(f"  {problem}" for problem in self.problems)]),
+            hint="mend the lines named above and run `rolegate config validate`",
+        )
+
+
+class TemplateInvalid(ConfigInvalid):
+    """A file under ``router_templates/`` cannot be used."""
+
+    code = "template_invalid"
+
+
+class UnknownRole(RolegateError):
+    """A request named a model that is neither a role nor an exposed model reference."""
+
+    code = "model_not_found"
+    http_status = 404
+    openai_type = "invalid_request_error"
+
+    def __init__(self, *, name: str, roles: Sequence[str], nearest: str = "") -> None:
+        self.name, self.roles, self.nearest = name, tuple(roles), nearest
+        listed = ", ".join(self.roles) or "none"
+        super().__init__(
+            f'there is no role or model "{name}"; the roles are: {listed}',
+            hint=f'did you mean "{nearest}"?' if nearest else "GET /v1/models lists what can be asked for",
+        )
+
+
+class UnknownName(RolegateError):
+    """A command or an admin route named a role, model, profile or provider that does not exist."""
+
+    code = "not_found"
+    http_status = 404
+    exit_code = 2
+    openai_type = "invalid_request_error"
+
+    def __init__(self, *, kind: str, name: str, known: Sequence[str], nearest: str = "") -> None:
+        self.kind, self.name, self.known, self.nearest = kind, name, tuple(known), nearest
+        listed = ", ".join(self.known) or "none"
+        super().__init__(
+            f'there is no {kind} "{name}"; known: {listed}', hint=f'did you mean "{nearest}"?' if nearest else ""
+        )
+
+
+class BadRequest(RolegateError):
+    """The caller's request cannot be understood; ``param`` names the field at fault."""
+
+    code = "invalid_request"
+    http_status = 400
+    exit_code = 2
+    openai_type = "invalid_request_error"
+
+    def __init__(self, message: str, *, param: str | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.param = param
+
+
+class RequestTooLarge(BadRequest):
+    """The request body is over the configured limit."""
+
+    code = "request_too_large"
+    http_status = 413
+
+
+class Unsupported(BadRequest):
+    """The request asks for something this gateway, or the models behind it, do not offer."""
+
+    code = "unsupported"
+    http_status = 501
+
+
+class NoCapableDeployment(BadRequest):
+    """Deployments exist for the role, but what this request needs ruled each of them out."""
+
+    code = "no_capable_deployment"
+    http_status = 400
+
+    def __init__(self, *, role: str, ruled_out: Sequence[tuple[str, str]]) -> None:
+        self.role, self.ruled_out = role, tuple(ruled_out)
+        reasons = "; ".join(f"{model}: {reason}" for model, reason in self.ruled_out)
+        super().__init__(f'no deployment of role "{role}" can serve this request: {reasons}', param="model")
+
+
+class NoModelForRole(RolegateError):
+    """Selection left a role without any deployment."""
+
+    code = "no_model_for_role"
+    http_status = 503
+    exit_code = 4
+
+    def __init__(self, *, role: str, reasons: Sequence[str] = ()) -> None:
+        self.role, self.reasons = role, tuple(reasons)
+        why = ": " + "; ".join(self.reasons) if self.reasons else ""
+        super().__init__(
+            f'no model can serve the role "{role}" now{why}', hint=f"`rolegate explain {role}` shows every candidate"
+        )
+
+
+class UpstreamFailed(RolegateError):
+    """One call to one deployment failed. ``failure`` is a ``FailureClass``; ``status`` what upstream answered, if it did.
+
+    ``retry_after_s`` is upstream's own word; ``prompt_tokens`` is what it counted when the prompt was too long.
+    """
+
+    code = "upstream_failed"
+    http_status = 502
+    exit_code = 6
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        failure: str,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        prompt_tokens: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.prompt_tokens = prompt_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """One attempt as the caller may see it: reference, failure class (empty for success), upstream's status, milliseconds."""
+
+    model: str
+    failure: str
+    status: int | None
+    ms: float
+
+
+class RequestFailed(RolegateError):
+    """No deployment served a request. The last meaningful failure decides status and code; all attempts are listed."""
+
+    exit_code = 6
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        http_status: int,
+        openai_type: str,
+        source: str,
+        attempts: Sequence[AttemptFacts],
+        retry_after_s: float | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.failure_code = code
+        self.status = http_status
+        self.failure_type = openai_type
+        self.source = source
+        self.attempts = tuple(attempts)
+        self.retry_after_s = retry_after_s
+
+
+class GatewayStarting(RolegateError):
+    """A request came before the first plan is live."""
+
+    code = "starting"
+    http_status = 503
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is starting: no plan is live yet", hint="ask again in a moment")
+
+
+class AddressTaken(RolegateError):
+    """The gateway cannot listen where it was told to."""
+
+    code = "address_taken"
+
+    def __init__(self, *, host: str, port: int, reason: str) -> None:
+        self.host, self.port = host, port
+        super().__init__(
+            f"cannot listen on {host}:{port}: {reason}", hint="stop what listens there, or choose another --port"
+        )
+
+
+class GatewayUnreachable(RolegateError):
+    """A command asked the running gateway, and nothing answered."""
+
+    code = "gateway_unreachable"
+    http_status = 503
+    exit_code = 5
+
+    def __init__(self, *, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(f"no gateway answers at {url}: {reason}", hint="start one with `rolegate serve`")
+
+
+class ProviderFailed(RolegateError):
+    """A provider answered wrongly. ``provider`` is its configured name."""
+
+    code = "provider_failed"
+    http_status = 502
+    exit_code = 6
+
+    def __init__(self, message: str, *, provider: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.provider = provider
+
+
+class ProviderDown(ProviderFailed):
+    """A provider does not answer at all."""
+
+    code = "provider_down"
+    http_status = 503
+
+
+class EngineUnavailable(ProviderFailed):
+    """The embedded engine cannot run here: the package is missing, or the child process does not come up."""
+
+    code = "engine_unavailable"
+    http_status = 503
+
+
+class ModelUnavailable(ProviderFailed):
+    """Model files are missing, or are not what they should be."""
+
+    code = "model_unavailable"
+    http_status = 503
+
+
+class VaultLocked(RolegateError):
+    """The vault needs a passphrase or key file that it did not get."""
+
+    code = "vault_locked"
+    http_status = 503
+    exit_code = 7

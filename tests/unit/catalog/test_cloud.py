@@ -1,0 +1,120 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.catalog.cloud import CloudFact, CloudFacts
+from gateway.domain.capabilities import Fact, ModelCapabilities, Origin
+
+
+def facts_of(folder: Path, entries: object) -> CloudFacts:
+    path = folder / "prices.json"
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return CloudFacts(path=path)
+
+
+def test_the_installed_map_knows_common_models() -> None:
+    found = CloudFacts.read().facts(litellm_name="openai", model="gpt-4o-mini")
+    assert found is not None
+    assert (found.context_length, found.chats, found.embeds) == (128_000, True, False)
+    assert found.supports_function_calling is True
+    assert found.cost_usd_per_mtok == pytest.approx(0.375)
+
+
+def test_reading_the_map_does_not_import_litellm() -> None:
+    program = (
+        "import sys; from gateway.catalog.cloud import CloudFacts;"
+        "assert CloudFacts.read().facts(litellm_name='anthropic', model='claude-sonnet-4-5');"
+        "sys.exit('litellm' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_map_is_not_parsed_before_the_first_question(tmp_path: Path) -> None:
+    facts = CloudFacts(path=tmp_path / "absent.json")
+    assert facts.problem == ""
+    assert facts.facts(litellm_name="openai", model="x") is None
+    assert facts.problem.startswith(f"{tmp_path / 'absent.json'} cannot be read (")
+    assert facts.problem.endswith("): context lengths and prices of cloud models are unknown")
+
+
+def test_without_litellm_all_is_unknown() -> None:
+    facts = CloudFacts(path=None)
+    assert facts.facts(litellm_name="openai", model="gpt-4o-mini") is None
+    assert facts.problem == "litellm is not installed: context lengths and prices of cloud models are unknown"
+
+
+def test_a_map_that_is_no_object_is_said_to_be_none(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, [])
+    assert facts.facts(litellm_name="openai", model="x") is None
+    assert facts.problem == (
+        f"{tmp_path / 'prices.json'} holds no object: context lengths and prices of cloud models are unknown"
+    )
+
+
+def test_a_model_is_found_with_and_without_its_providers_prefix(tmp_path: Path) -> None:
+    facts = facts_of(
+        tmp_path,
+        {
+            "gemini/g": {"litellm_provider": "gemini", "mode": "chat"},
+            "anthropic.c": {"litellm_provider": "bedrock_converse", "mode": "chat"},
+            "v": {"litellm_provider": "vertex_ai-anthropic_models", "mode": "chat"},
+            "sample_spec": {"litellm_provider": "openai"},
+        },
+    )
+    assert facts.facts(litellm_name="gemini", model="g") == CloudFact(key="gemini/g", mode="chat")
+    assert facts.facts(litellm_name="gemini", model="gemini/g") == CloudFact(key="gemini/g", mode="chat")
+    assert facts.facts(litellm_name="bedrock", model="anthropic.c") == CloudFact(key="anthropic.c", mode="chat")
+    assert facts.facts(litellm_name="vertex_ai", model="v") == CloudFact(key="v", mode="chat")
+    assert facts.facts(litellm_name="openai", model="sample_spec") is None
+
+
+def test_the_same_name_at_another_provider_is_another_model(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, {"m": {"litellm_provider": "openai"}})
+    assert facts.facts(litellm_name="azure", model="m") is None
+
+
+def test_an_unknown_price_is_unknown_and_never_free(tmp_path: Path) -> None:
+    facts = facts_of(
+        tmp_path,
+        {
+            "zero": {"litellm_provider": "x", "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0},
+            "half": {"litellm_provider": "x", "mode": "chat", "input_cost_per_token": 1e-6},
+            "vectors": {"litellm_provider": "x", "mode": "embedding", "input_cost_per_token": 2e-8},
+        },
+    )
+    costs = {}
+    for name in ("zero", "half", "vectors"):
+        found = facts.facts(litellm_name="x", model=name)
+        assert found is not None
+        costs[name] = found.cost_usd_per_mtok
+    assert costs == {"zero": None, "half": None, "vectors": pytest.approx(0.02)}
+
+
+def test_values_of_unexpected_types_are_unknown(tmp_path: Path) -> None:
+    facts = facts_of(
+        tmp_path,
+        {
+            "m": {
+                "litellm_provider": "x",
+                "mode": 3,
+                "max_input_tokens": "many",
+                "supports_vision": "yes",
+                "max_tokens": True,
+            }
+        },
+    )
+    assert facts.facts(litellm_name="x", model="m") == CloudFact(key="m")
+
+
+def test_facts_become_capabilities_of_the_catalog() -> None:
+    known = CloudFact(key="m", mode="chat", context_length=8_192, supports_function_calling=True).capabilities()
+    source = "LiteLLM's price map"
+    assert known == ModelCapabilities(
+        context_length=Fact(value=8_192, origin=Origin.CATALOG, source=source),
+        supports_function_calling=Fact(value=True, origin=Origin.CATALOG, source=source),
+        supports_tools=Fact(value=True, origin=Origin.CATALOG, source=source),
+    )
+    assert CloudFact(key="m").chats is None

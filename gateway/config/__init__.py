@@ -1,0 +1,1 @@
+"""Configuration: the environment, the layers and their merge, the schema, profiles, and every problem at once."""

@@ -1,0 +1,205 @@
+"""Profiles: which there are, what each extends, and which one is active."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from gateway.config.atomic import write_atomically
+from gateway.config.document import Document, read_document
+from gateway.config.environ import Environment
+from gateway.config.layers import PROFILE_NAME, scan
+from gateway.config.regular_file import Unreadable, read_regular_file
+from gateway.config.wording import listed, quoted
+from gateway.domain.nearest import nearest_name
+from gateway.errors import Problem, UnknownName
+
+STATE_FILE: Final = "active_profile"
+_LONGEST_NAME_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveProfile:
+    """The chosen profile and who chose it. ``name`` is ``None`` when none is active."""
+
+    name: str | None
+    chosen_by: Literal["flag", "variable", "persisted", "nobody"]
+    state_file: Path
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """File and key path to blame when the name is wrong."""
+        if self.chosen_by == "flag":
+            return "command line", "--profile"
+        if self.chosen_by == "variable":
+            return "environment", "ROLEGATE_PROFILE"
+        return str(self.state_file), ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileSummary:
+    """One profile as a list shows it. ``problems`` are those of its file as a file, not those of the schema."""
+
+    name: str
+    file: Path
+    active: bool
+    extends: str | None = None
+    description: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileDetail:
+    """One profile's own content. ``chain`` names it and what it extends, itself first."""
+
+    summary: ProfileSummary
+    chain: tuple[str, ...]
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """A profile and what it extends, itself first. ``missing`` is a parent that does not exist; ``cycle`` the names around,
+    first and last the same. ``at`` is the profile whose ``extends`` is to blame for either."""
+
+    names: tuple[str, ...]
+    missing: str | None = None
+    cycle: tuple[str, ...] = ()
+    at: str = ""
+
+
+def active(*, state_folder: Path, environment: Environment, flag: str | None = None) -> ActiveProfile:
+    """The active profile: flag ▸ ``ROLEGATE_PROFILE`` ▸ what ``use`` persisted ▸ none. An empty flag means none."""
+    state_file = state_folder / STATE_FILE
+    if flag is not None:
+        return ActiveProfile(name=flag or None, chosen_by="flag", state_file=state_file)
+    if environment.profile is not None:
+        return ActiveProfile(name=environment.profile, chosen_by="variable", state_file=state_file)
+    persisted = _persisted(state_file)
+    chosen_by: Literal["persisted", "nobody"] = "nobody" if persisted is None else "persisted"
+    return ActiveProfile(name=persisted, chosen_by=chosen_by, state_file=state_file)
+
+
+def use(name: str | None, *, folder: Path, state_folder: Path) -> None:
+    """Persist ``name`` as the active profile; ``None`` for no profile. Raises ``UnknownName``, or ``OSError`` when the state
+    folder cannot be written."""
+    if name is not None:
+        _require(name, scan(folder).profiles)
+    state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if name is None:
+        (state_folder / STATE_FILE).unlink(missing_ok=True)
+    else:
+        write_atomically(state_folder / STATE_FILE, f"{name}\n".encode())
+
+
+def names(*, folder: Path) -> tuple[str, ...]:
+    """The names of all profiles, sorted."""
+    return tuple(sorted(scan(folder).profiles))
+
+
+def overview(*, folder: Path, active_name: str | None) -> tuple[ProfileSummary, ...]:
+    """All profiles, by name."""
+    files = scan(folder)
+    return tuple(
+        _summary(name, path, read_document(path), files.profile_problems.get(name), active_name)
+        for name, path in sorted(files.profiles.items())
+    )
+
+
+def show(name: str, *, folder: Path, active_name: str | None) -> ProfileDetail:
+    """One profile. Raises ``UnknownName``."""
+    files = scan(folder)
+    _require(name, files.profiles)
+    document = read_document(files.profiles[name])
+    parents: dict[str, str | None] = {}
+    pending: str | None = name
+    while pending is not None and pending in files.profiles and pending not in parents:
+        parents[pending] = extends_of(document if pending == name else read_document(files.profiles[pending]))
+        pending = parents[pending]
+    return ProfileDetail(
+        summary=_summary(name, files.profiles[name], document, files.profile_problems.get(name), active_name),
+        chain=chain(name, parents=parents).names,
+        values=document.data or {},
+    )
+
+
+def chain(name: str, *, parents: Mapping[str, str | None]) -> Chain:
+    """Follow ``extends`` from ``name``. ``parents`` holds every profile there is. Pure."""
+    walked = [name]
+    while (parent := parents.get(walked[-1])) is not None:
+        if parent in walked:
+            return Chain(names=tuple(walked), cycle=(*walked[walked.index(parent) :], parent), at=walked[-1])
+        if parent not in parents:
+            return Chain(names=tuple(walked), missing=parent, at=walked[-1])
+        walked.append(parent)
+    return Chain(names=tuple(walked))
+
+
+def extends_of(document: Document) -> str | None:
+    """The parent a profile's file names, if it names one rightly."""
+    parent = (document.data or {}).get("extends")
+    return parent if isinstance(parent, str) and PROFILE_NAME.fullmatch(parent) else None
+
+
+def chain_problem(broken: Chain, *, documents: Mapping[str, Document]) -> Problem | None:
+    """What is wrong with a chain, said at the ``extends`` that breaks it."""
+    if not broken.at:
+        return None
+    if broken.cycle:
+        return documents[broken.at].problem(
+            ("extends",),
+            found=f"a cycle: {' > '.join(broken.cycle)}",
+            allowed="profiles that extend each other without coming back",
+        )
+    return documents[broken.at].problem(
+        ("extends",),
+        found=f"the unknown profile {quoted(str(broken.missing))}",
+        allowed=listed(sorted(documents)),
+        nearest=nearest_name(str(broken.missing), sorted(documents)),
+    )
+
+
+def unknown_profile(chosen: ActiveProfile, *, known: Mapping[str, Path]) -> Problem:
+    """The problem of an active profile that does not exist."""
+    file, key_path = chosen.place
+    hint = "choose another with `rolegate profiles use`" if chosen.chosen_by == "persisted" else ""
+    return Problem(
+        file=file,
+        key_path=key_path,
+        found=f"the unknown profile {quoted(str(chosen.name))}",
+        allowed=listed(sorted(known)),
+        nearest=nearest_name(str(chosen.name), sorted(known)),
+        hint=hint,
+    )
+
+
+def _summary(
+    name: str, path: Path, document: Document, doubled: Problem | None, active_name: str | None
+) -> ProfileSummary:
+    description = (document.data or {}).get("description")
+    return ProfileSummary(
+        name=name,
+        file=path,
+        active=name == active_name,
+        extends=extends_of(document),
+        description=description if isinstance(description, str) else "",
+        problems=document.problems if doubled is None else (doubled, *document.problems),
+    )
+
+
+def _require(name: str, known: Mapping[str, Path]) -> None:
+    if name not in known:
+        raise UnknownName(kind="profile", name=name, known=sorted(known), nearest=nearest_name(name, sorted(known)))
+
+
+def _persisted(path: Path) -> str | None:
+    """The name in the state file. What cannot be read or is no text comes back as a name that no profile has, so that it is
+    reported rather than passed over."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        content = read_regular_file(path, at_most_bytes=_LONGEST_NAME_BYTES)
+    except Unreadable as exc:
+        return f"({exc.found})"
+    return content.decode("utf-8", errors="replace").strip() or None

@@ -1,0 +1,183 @@
+"""What Ollama models are like, kept by digest so that each is described once."""
+
+import json
+import logging
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from gateway.domain.tensors import Tensor
+from gateway.registry.description import Description
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+LAYOUT: Final = 1
+"""Raised when what is kept changes its shape; rows of another layout are begun again."""
+
+_BUSY_TIMEOUT_S: Final = 0.5
+
+
+class CapabilityCache:
+    """Descriptions by manifest digest and server version, in an SQLite file that other parts and processes may share.
+
+    A file that is no database is put aside and begun anew; one that cannot be opened, read or written is done without, with
+    a line in the log: a lost cache costs time, nothing else. Methods block, so they belong off an event loop; any thread may
+    call them.
+    """
+
+    def __init__(self, *, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: int | None = None
+        self._given_up = False
+
+    def descriptions(self, *, digests: Iterable[str], version: str) -> dict[str, Description]:
+        """What is known of ``digests``, as a server of ``version`` described them."""
+        wanted = sorted(set(digests))
+        nothing: list[tuple[str, bytes]] = []
+        rows = self._guarded(lambda connection: _read(connection, wanted, version), otherwise=nothing) if wanted else ()
+        unpacked = {digest: _unpacked(content) for digest, content in rows}
+        return {digest: one for digest, one in unpacked.items() if one is not None}
+
+    def keep(self, descriptions: Mapping[str, Description], *, version: str) -> None:
+        """Remember descriptions by digest, instead of those that another server version gave."""
+        rows = [(digest, version, _packed(one)) for digest, one in descriptions.items()]
+        if rows:
+            self._guarded(lambda connection: _write(connection, rows), otherwise=None)
+
+    def close(self) -> None:
+        """Let go of the file. The cache may be used again afterwards."""
+        with self._lock:
+            self._disconnect()
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T], *, otherwise: T) -> T:
+        """What ``work`` returns, or ``otherwise`` if the file does not let it."""
+        with self._lock:
+            if self._given_up:
+                return otherwise
+            try:
+                return self._attempt(work)
+            except (sqlite3.Error, OSError) as error:
+                self._disconnect()
+                self._given_up = not _is(error, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                _log.warning("the model cache %s cannot be used: %s", self._path, error)
+                return otherwise
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return work(self._connected())
+        except sqlite3.DatabaseError as error:
+            if not _is(error, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise
+            self._disconnect()
+            self._put_aside(error)
+            return work(self._connected())
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._inode()
+            connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+            try:
+                _prepare(connection)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _inode(self) -> int | None:
+        try:
+            return self._path.stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def _put_aside(self, error: sqlite3.DatabaseError) -> None:
+        if self._inode() != self._file:
+            return  # another process has just done so
+        aside = self._path.with_name(f"{self._path.name}.broken-{int(time.time())}")
+        _log.warning("the model cache %s is broken (%s): it is kept as %s and begun anew", self._path, error, aside)
+        self._path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def _is(error: Exception, *codes: int) -> bool:
+    found = getattr(error, "sqlite_errorcode", None)
+    return found is not None and found & 0xFF in codes
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    with connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS layouts (part TEXT PRIMARY KEY, layout INTEGER NOT NULL)")
+        row = connection.execute("SELECT layout FROM layouts WHERE part = 'descriptions'").fetchone()
+        if row is not None and row[0] == LAYOUT:
+            return
+        connection.execute("DROP TABLE IF EXISTS descriptions")
+        connection.execute(
+            "CREATE TABLE descriptions"
+            " (digest TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (digest, version))"
+        )
+        connection.execute("INSERT OR REPLACE INTO layouts VALUES ('descriptions', ?)", (LAYOUT,))
+
+
+def _read(connection: sqlite3.Connection, wanted: Sequence[str], version: str) -> list[tuple[str, bytes]]:
+    rows: list[tuple[str, bytes]] = []
+    for digest in wanted:
+        rows += connection.execute(
+            "SELECT digest, content FROM descriptions WHERE digest = ? AND version = ?", (digest, version)
+        ).fetchall()
+    return rows
+
+
+def _write(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, bytes]]) -> None:
+    with connection:
+        connection.executemany("DELETE FROM descriptions WHERE digest = ?", [(row[0],) for row in rows])
+        connection.executemany("INSERT INTO descriptions VALUES (?, ?, ?)", rows)
+
+
+def _packed(description: Description) -> bytes:
+    told = {field.name: getattr(description, field.name) for field in fields(description)}
+    told["metadata"] = dict(description.metadata)
+    told["tensors"] = [[f"{name} {kind}", *shape] for name, kind, shape in description.tensors]
+    return zlib.compress(json.dumps(told).encode(), level=1)
+
+
+def _unpacked(content: object) -> Description | None:
+    """The description in ``content``; ``None`` for bytes that hold none, which then count as never kept."""
+    try:
+        told = json.loads(zlib.decompress(content)) if isinstance(content, bytes) else None
+        if not isinstance(told, dict):
+            return None
+        capabilities = told.pop("capabilities")
+        metadata = {key: tuple(one) if isinstance(one, list) else one for key, one in told.pop("metadata").items()}
+        return Description(
+            tensors=tuple(_tensor(*row) for row in told.pop("tensors")),
+            capabilities=None if capabilities is None else tuple(capabilities),
+            metadata=MappingProxyType(metadata),
+            **told,
+        )
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _tensor(told: str, *shape: int) -> Tensor:
+    name, _, kind = told.rpartition(" ")
+    return name, kind, shape

@@ -1,0 +1,71 @@
+"""A cloud provider's models, as declared; nothing is asked over the network."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from gateway.catalog.cloud import CloudFact
+from gateway.catalog.names import ModelIdentity
+from gateway.config.settings import CloudModel
+from gateway.domain.capabilities import NOTHING_KNOWN, Fact, ModelCapabilities, Origin
+from gateway.domain.model import Model, Provider
+from gateway.domain.ports import ProviderState
+from gateway.registry.enrich import Enricher, Found, first_known
+
+_KEYED: Final = ModelCapabilities(requires_api_key=Fact(value=True, origin=Origin.CATALOG))
+
+
+class PriceMap(Protocol):
+    """The catalogue's facts about cloud models, as this room uses them. The first question may block to read a file."""
+
+    problem: str
+
+    def facts(self, *, litellm_name: str, model: str) -> CloudFact | None:
+        """What is known of one model."""
+
+
+class CloudSource:
+    """One cloud provider. Implements ``ModelSource``. Always up: whether it answers shows when it is called."""
+
+    def __init__(
+        self, *, provider: Provider, models: Sequence[CloudModel], facts: PriceMap, enricher: Enricher
+    ) -> None:
+        self._provider = provider
+        self._models = tuple(model for model in models if model.provider == provider.name)
+        self._facts = facts
+        self._enricher = enricher
+
+    @property
+    def provider(self) -> Provider:
+        return self._provider
+
+    async def discover(self) -> tuple[ProviderState, Sequence[Model]]:
+        """The declared models with what the catalogue knows of them."""
+        if not self._models:
+            return ProviderState(provider=self._provider, up=True), ()
+        models = await asyncio.to_thread(lambda: [self._enricher.model(self._found(one)) for one in self._models])
+        warnings = (self._facts.problem,) if self._facts.problem else ()
+        return ProviderState(provider=self._provider, up=True, warnings=warnings), models
+
+    def _found(self, one: CloudModel) -> Found:
+        fact = self._facts.facts(litellm_name=self._provider.litellm_name, model=one.name)
+        known = fact.capabilities() if fact is not None else NOTHING_KNOWN
+        return Found(
+            provider=self._provider,
+            name=one.name,
+            cloud=True,
+            chats=fact.chats if fact is not None else None,
+            embeds=fact.embeds if fact is not None else None,
+            identity=ModelIdentity(name=one.name),
+            declared=one.capabilities,
+            catalog=first_known(known, _KEYED),
+            cost_usd_per_mtok=_cost(one, fact),
+        )
+
+
+def _cost(one: CloudModel, fact: CloudFact | None) -> float | None:
+    """The mean of both prices: the operator's, else the catalogue's."""
+    prices = [price for price in (one.input_usd_per_mtok, one.output_usd_per_mtok) if price is not None]
+    if len(prices) == 2:
+        return sum(prices) / 2
+    return fact.cost_usd_per_mtok if fact is not None else None

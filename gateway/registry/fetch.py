@@ -1,0 +1,143 @@
+"""Asking a provider over HTTP, and saying in one sentence why it did not answer."""
+
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+
+from gateway.domain.model import Provider
+from gateway.domain.ports import KeySource
+from gateway.errors import ProviderDown, ProviderFailed
+
+BODY_LIMIT_BYTES: Final = 32 << 20
+"""The largest answer that is read: no list of models and no model's metadata is near it."""
+
+BACKSTOP_S: Final = 30.0
+"""Whoever asks has a deadline of its own, and a shorter one."""
+
+_SHOWN_CHARACTERS: Final = 200
+
+
+class Fetcher:
+    """Asks one provider for JSON. Redirects are not followed and proxy variables not read: the answer comes from the
+    configured address or not at all."""
+
+    def __init__(self, *, provider: Provider, client: httpx.AsyncClient) -> None:
+        self._provider = provider
+        self._client = client
+
+    async def json(self, method: str, path: str, *, body: Mapping[str, object] | None = None) -> Any:
+        """What the provider answers at ``path`` (beginning with ``/``), parsed.
+
+        Raises ``ProviderDown`` when it does not answer, ``ProviderFailed`` when it answers with an error, a redirect,
+        something that is not JSON, or too much.
+        """
+        url = f"{self._provider.url}{path}"
+        try:
+            async with self._client.stream(method, url, json=body) as response:
+                content = await self._content(response, path)
+        except httpx.TransportError as error:
+            raise self._down(error) from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise self._failed(f"cannot be asked for {path}: {error}") from error
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            hint = f"check the address under local_providers.{self._provider.name}.url"
+            raise self._failed(f"answers {path} with something that is not JSON", hint=hint) from error
+
+    async def _content(self, response: httpx.Response, path: str) -> bytes:
+        if response.is_redirect:
+            target = response.headers.get("location", "another address")
+            raise self._failed(f"answers {path} with a redirect to {target}, which is not followed")
+        content = bytearray()
+        async for piece in response.aiter_bytes():
+            content += piece
+            if len(content) > BODY_LIMIT_BYTES:
+                raise self._failed(f"answers {path} with more than {BODY_LIMIT_BYTES >> 20} MiB")
+        if not response.is_success:
+            raise self._refused(response.status_code, path, bytes(content))
+        return bytes(content)
+
+    def _refused(self, status: int, path: str, content: bytes) -> ProviderFailed:
+        variable = self._provider.key_variable
+        hint = f"set {variable} to a key it accepts" if status in (401, 403) and variable else ""
+        told = _message(content)
+        return self._failed(f"answers {path} with status {status}{f': {told}' if told else ''}", hint=hint)
+
+    def _failed(self, what: str, *, hint: str = "") -> ProviderFailed:
+        return ProviderFailed(f"{place(self._provider)} {what}", provider=self._provider.name, hint=hint)
+
+    def _down(self, error: httpx.TransportError) -> ProviderDown:
+        return ProviderDown(f"{place(self._provider)} does not answer: {_reason(error)}", provider=self._provider.name)
+
+
+@asynccontextmanager
+async def fetcher(*, provider: Provider, keys: KeySource | None) -> AsyncIterator[Fetcher]:
+    """A ``Fetcher`` with its connections, closed at the end. Deadlines are its user's."""
+    key = keys.key(provider.name) if keys is not None else None
+    # Loading the certificate store takes tens of milliseconds, which plain http need not pay.
+    secure = (provider.url or "").startswith("https:")
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {key.reveal()}"} if key else None,
+        timeout=BACKSTOP_S,
+        trust_env=False,
+        follow_redirects=False,
+        verify=secure,
+    ) as client:
+        yield Fetcher(provider=provider, client=client)
+
+
+def place(provider: Provider) -> str:
+    """``ollama at http://127.0.0.1:11434``."""
+    return f"{provider.name} at {provider.url}" if provider.url else provider.name
+
+
+def _reason(error: httpx.TransportError) -> str:
+    for cause in _causes(error):
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused"
+        if isinstance(cause, socket.gaierror):
+            return "its host name is not known"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause})"
+        if isinstance(cause, ConnectionResetError | BrokenPipeError):
+            return "it closed the connection"
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    if isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError):
+        return "it broke off its answer"
+    return str(error) or type(error).__name__
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """``error``, and everything it came from."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if any(one is known for known in found):
+            continue
+        found.append(one)
+        waiting += [cause for cause in (one.__cause__, one.__context__) if cause is not None]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+    return found
+
+
+def _message(content: bytes) -> str:
+    """The provider's own words in an error's body, shortened to one line."""
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError):
+        parsed = None
+    told = parsed.get("error") if isinstance(parsed, dict) else None
+    if isinstance(told, dict):
+        told = told.get("message")
+    words = told if isinstance(told, str) else content.decode("utf-8", errors="replace")
+    line = " ".join(words.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

@@ -1,0 +1,89 @@
+"""Faults that a fake server can be told to show, and the requests they hit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class FaultKind(StrEnum):
+    STATUS = "status"
+    """Answer ``status`` with ``body`` at once."""
+    RESET = "reset"
+    """RST on the socket: before headers (``after_chunks`` None), after headers (0), after n chunks."""
+    CUT = "cut"
+    """Close the socket (FIN) at the same places, the body left unfinished."""
+    HANG = "hang"
+    """Never answer: no headers, the connection stays open."""
+    STALL = "stall"
+    """Send headers and ``after_chunks`` chunks, then nothing more; the connection stays open."""
+    EOF = "eof"
+    """End the body properly after ``after_chunks`` chunks, without the final ones."""
+    ERROR = "error"
+    """Status 200, ``after_chunks`` chunks, then an error in the stream's own shape (``body`` is its message), then the end."""
+    GARBAGE = "garbage"
+    """After ``after_chunks`` chunks one chunk of ``body``, unframed bytes that no parser takes; then the stream goes on."""
+    SLOW = "slow"
+    """Wait ``gap_s`` before headers and before every chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault. Build it with the functions below; give it to ``FakeServer.fail``."""
+
+    kind: FaultKind
+    status: int = 500
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after_chunks: int | None = None
+    gap_s: float = 0.0
+
+
+def status(code: int, body: str = "", **headers: str) -> Fault:
+    """Answer ``code`` with ``body``. Header names in keywords: ``retry_after="3"`` is ``Retry-After: 3``."""
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    return Fault(kind=FaultKind.STATUS, status=code, body=body, headers=named)
+
+
+def reset(*, after_chunks: int | None = None) -> Fault:
+    return Fault(kind=FaultKind.RESET, after_chunks=after_chunks)
+
+
+def cut(*, after_chunks: int | None = None) -> Fault:
+    return Fault(kind=FaultKind.CUT, after_chunks=after_chunks)
+
+
+def hang() -> Fault:
+    return Fault(kind=FaultKind.HANG)
+
+
+def stall(*, after_chunks: int = 0) -> Fault:
+    return Fault(kind=FaultKind.STALL, after_chunks=after_chunks)
+
+
+def eof(*, after_chunks: int = 0) -> Fault:
+    return Fault(kind=FaultKind.EOF, after_chunks=after_chunks)
+
+
+def error(message: str, *, after_chunks: int = 0) -> Fault:
+    return Fault(kind=FaultKind.ERROR, body=message, after_chunks=after_chunks)
+
+
+def garbage(text: str = '{"broken":', *, after_chunks: int = 0) -> Fault:
+    return Fault(kind=FaultKind.GARBAGE, body=text, after_chunks=after_chunks)
+
+
+def slow(gap_s: float) -> Fault:
+    return Fault(kind=FaultKind.SLOW, gap_s=gap_s)
+
+
+@dataclass(slots=True, kw_only=True)
+class ArmedFault:
+    """A fault and what it hits: an exact path and an exact model name as sent ("" is any), ``times`` more (None is always)."""
+
+    fault: Fault
+    route: str = ""
+    model: str = ""
+    times: int | None = None
+
+    def hits(self, *, route: str, model: str) -> bool:
+        return self.times != 0 and self.route in ("", route) and self.model in ("", model)

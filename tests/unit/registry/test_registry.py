@@ -1,0 +1,108 @@
+"""The registry asks all, waits for none too long and forgets nothing it was told."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.domain.model import Lane, Model, ModelRef, Provider, ProviderKind, Residency
+from gateway.domain.ports import ProviderState
+from gateway.errors import ProviderFailed
+from gateway.registry.registry import Registry
+
+
+class StoppedClock:
+    def monotonic(self) -> float:
+        return 1.0
+
+    def time(self) -> float:
+        return 1000.0
+
+
+@dataclass
+class ToldSource:
+    """A source that answers what it is told to."""
+
+    name: str
+    names: Sequence[str] = ()
+    up: bool = True
+    gate: asyncio.Event | None = None
+    failure: Exception | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def provider(self) -> Provider:
+        return Provider(name=self.name, kind=ProviderKind.OLLAMA, lane=Lane.OLLAMA, url="http://127.0.0.1:1")
+
+    async def discover(self) -> tuple[ProviderState, Sequence[Model]]:
+        names, gate = self.names, self.gate
+        self.asked.set()
+        if gate is not None:
+            await gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        if not self.up:
+            return ProviderState(provider=self.provider, up=False, error=f"{self.name} is down"), ()
+        loaded = Residency(size_bytes=5, size_vram_bytes=0)
+        models = [
+            Model(
+                ref=ModelRef(provider=self.name, name=name),
+                lane=Lane.OLLAMA,
+                cloud=False,
+                chats=True,
+                embeds=False,
+                resident=loaded,
+            )
+            for name in names
+        ]
+        return ProviderState(provider=self.provider, up=True), models
+
+
+async def test_it_knows_nothing_before_the_first_look_and_the_last_one_after() -> None:
+    registry = Registry([ToldSource("a", ["x:1"]), ToldSource("b", ["y:1"])], StoppedClock())
+    assert (registry.last, registry.looked_at_s) == (None, None)
+    discovery = await registry.refresh()
+    assert [str(model.ref) for model in discovery.models] == ["a:x:1", "b:y:1"]
+    assert (registry.last, registry.looked_at_s) == (discovery, 1000.0)
+
+
+async def test_models_of_a_provider_that_went_down_stay_as_last_known() -> None:
+    source = ToldSource("a", ["x:1"])
+    registry = Registry([source], StoppedClock())
+    await registry.refresh()
+    source.up = False
+    for _ in range(2):
+        discovery = await registry.refresh()
+        assert discovery.providers[0].error == "a is down"
+        assert [(model.provider_up, model.resident) for model in discovery.models] == [(False, None)]
+    source.up = True
+    assert (await registry.refresh()).models[0].provider_up
+
+
+async def test_a_source_that_hangs_or_fails_does_not_take_the_others_along() -> None:
+    sources = [
+        ToldSource("slow", ["x:1"], gate=asyncio.Event()),
+        ToldSource("wrong", failure=ProviderFailed("wrong answers nonsense", provider="wrong")),
+        ToldSource("fine", ["y:1"]),
+    ]
+    discovery = await Registry(sources, StoppedClock(), source_s=0.05).refresh()
+    assert [(state.up, state.error) for state in discovery.providers] == [
+        (False, "slow at http://127.0.0.1:1 does not answer: no answer within 0.05 s"),
+        (False, "wrong answers nonsense"),
+        (True, ""),
+    ]
+    assert [str(model.ref) for model in discovery.models] == ["fine:y:1"]
+
+
+async def test_of_overlapping_looks_the_one_that_began_last_counts() -> None:
+    gate = asyncio.Event()
+    source = ToldSource("a", ["old:1"], gate=gate)
+    registry = Registry([source], StoppedClock())
+    early = asyncio.create_task(registry.refresh())
+    await source.asked.wait()
+    source.names, source.gate = ["new:1"], None
+    late = await registry.refresh()
+    gate.set()
+    assert [model.ref.name for model in (await early).models] == ["old:1"]
+    assert registry.last is late
+    source.up = False
+    assert [model.ref.name for model in (await registry.refresh()).models] == ["new:1"]

@@ -1,0 +1,158 @@
+"""Which deployments are resting, and why."""
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from gateway.domain.failure import FAILURE_RULES, FailureClass
+from gateway.domain.model import ModelRef
+from gateway.domain.plan import Deployment
+
+FAILURES_TO_OPEN: Final = 3
+WINDOW_S: Final = 60.0
+FIRST_OPEN_S: Final = 5.0
+LONGEST_OPEN_S: Final = 300.0
+
+
+class BreakerKey(NamedTuple):
+    """A deployment as failures see it: provider, model and load profile, in whatever role."""
+
+    provider: str
+    model: str
+    context_tokens: int | None
+
+
+def breaker_key(deployment: Deployment) -> BreakerKey:
+    return BreakerKey(deployment.ref.provider, deployment.ref.name, deployment.context_tokens)
+
+
+class State(StrEnum):
+    READY = "ready"
+    """Requests may go there."""
+    COOLING = "cooling"
+    """It failed lately, or the one request that tries it again is still under way: others go first."""
+    HELD = "held"
+    """It is not tried at all: no valid key, model gone, or it asked for a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """``until_s`` is on the clock the caller of ``Breakers`` uses; ``None`` where only an event ends it. ``failure`` and
+    ``message`` are what led here."""
+
+    state: State
+    until_s: float | None = None
+    failure: FailureClass | None = None
+    message: str = ""
+
+
+READY: Final = Standing(state=State.READY)
+
+
+@dataclass(slots=True)
+class _Breaker:
+    failures: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES_TO_OPEN))
+    open_s: float = 0.0
+    open_until_s: float | None = None
+    trial: bool = False
+    held: bool = False
+    held_until_s: float | None = None
+    failure: FailureClass | None = None
+    message: str = ""
+
+
+class Breakers:
+    """The breakers of all deployments. Outlives plans and generations. Every method takes the time now, in seconds of any
+    one clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[BreakerKey, _Breaker] = {}
+
+    def standing(self, key: BreakerKey, *, now_s: float) -> Standing:
+        """May a request go there now?"""
+        one = self._by_key.get(key)
+        if one is None:
+            return READY
+        if one.held and (one.held_until_s is None or now_s < one.held_until_s):
+            return Standing(state=State.HELD, until_s=one.held_until_s, failure=one.failure, message=one.message)
+        if one.open_until_s is not None and (now_s < one.open_until_s or one.trial):
+            return Standing(state=State.COOLING, until_s=one.open_until_s, failure=one.failure, message=one.message)
+        return READY
+
+    def begin(self, key: BreakerKey, *, now_s: float) -> bool:
+        """A request goes there. True if it is the trial of a rested deployment: others are kept back until it has ended, so
+        pass the answer on to the method that ends it."""
+        one = self._by_key.get(key)
+        if one is None or one.open_until_s is None or one.trial or now_s < one.open_until_s:
+            return False
+        one.trial = True
+        return True
+
+    def succeeded(self, key: BreakerKey) -> None:
+        """A request was answered there in full: whatever was held against it is forgotten."""
+        self._by_key.pop(key, None)
+
+    def released(self, key: BreakerKey, *, trial: bool) -> None:
+        """A request ended there without saying anything about the deployment (the caller left, or asked for nonsense)."""
+        one = self._by_key.get(key)
+        if one is not None and trial:
+            one.trial = False
+
+    def failed(
+        self,
+        key: BreakerKey,
+        *,
+        failure: FailureClass,
+        now_s: float,
+        trial: bool,
+        retry_after_s: float | None = None,
+        message: str = "",
+    ) -> None:
+        """A request failed there."""
+        if not FAILURE_RULES[failure].cools:
+            self.released(key, trial=trial)
+            return
+        one = self._by_key.setdefault(key, _Breaker())
+        one.failure, one.message = failure, message
+        if trial:
+            one.trial = False
+        if failure in {FailureClass.AUTH, FailureClass.GONE}:
+            one.held, one.held_until_s = True, None
+            return
+        if retry_after_s is not None:
+            one.held, one.held_until_s = True, now_s + retry_after_s
+            return
+        one.failures.append(now_s)
+        if one.open_until_s is not None:
+            if trial or now_s >= one.open_until_s:
+                self._open(one, now_s=now_s)
+        elif failure is FailureClass.RATE_LIMIT or (
+            len(one.failures) == FAILURES_TO_OPEN and now_s - one.failures[0] <= WINDOW_S
+        ):
+            self._open(one, now_s=now_s)
+
+    def seen(self, refs: Collection[ModelRef]) -> None:
+        """The registry has just found these models: those held as gone may be tried again."""
+        names = {(ref.provider, ref.name) for ref in refs}
+        self._lift(lambda key: (key.provider, key.model) in names, FailureClass.GONE)
+
+    def key_changed(self, provider: str) -> None:
+        """The provider's key is another one now: deployments held for the old one may be tried again."""
+        self._lift(lambda key: key.provider == provider, FailureClass.AUTH)
+
+    def standings(self, *, now_s: float) -> dict[BreakerKey, Standing]:
+        """Every deployment that is not simply ready, for status pages."""
+        now = {key: self.standing(key, now_s=now_s) for key in self._by_key}
+        return {key: standing for key, standing in now.items() if standing.state is not State.READY}
+
+    def _lift(self, matches: Callable[[BreakerKey], bool], failure: FailureClass) -> None:
+        for key, one in self._by_key.items():
+            if one.held and one.failure is failure and matches(key):
+                one.held = False
+
+    @staticmethod
+    def _open(one: _Breaker, *, now_s: float) -> None:
+        one.open_s = min(one.open_s * 2, LONGEST_OPEN_S) if one.open_s else FIRST_OPEN_S
+        one.open_until_s = now_s + one.open_s

@@ -1,0 +1,34 @@
+"""What a lane hears from upstream, one piece at a time."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class EventKind(StrEnum):
+    """What a piece of an answer means for failover and deadlines."""
+
+    OPENING = "opening"
+    """Upstream has begun to answer; nothing of the answer itself is in it."""
+    CONTENT = "content"
+    """A delta of text, reasoning or a tool call."""
+    FINISH = "finish"
+    """The finish signal, without content."""
+    USAGE = "usage"
+    """Token counts, after the finish signal."""
+
+
+class Event(NamedTuple):
+    """One OpenAI chunk on its way to the caller.
+
+    ``chunk`` is ``None`` when there is nothing to pass on (an opening without a chunk). ``frame`` is the finished SSE frame
+    where the lane already has it, otherwise empty. ``finished`` marks the chunk that carries the finish signal.
+    """
+
+    kind: EventKind
+    chunk: Mapping[str, object] | None = None
+    frame: bytes = b""
+    finished: bool = False
+
+
+OPENED = Event(EventKind.OPENING)

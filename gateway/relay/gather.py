@@ -1,0 +1,141 @@
+"""The chunks of one answer, put together for a caller who did not ask to stream."""
+
+from collections.abc import Mapping
+
+
+class Gathered:
+    """Collects OpenAI chunks; ``completion()`` is the ``chat.completion`` object they amount to."""
+
+    __slots__ = ("_choices", "_head", "_usage")
+
+    def __init__(self) -> None:
+        self._head: dict[str, object] = {}
+        self._choices: dict[int, _Choice] = {}
+        self._usage: object = None
+
+    def add(self, chunk: Mapping[str, object]) -> None:
+        """Take in the next chunk."""
+        for key, value in chunk.items():
+            if key == "usage":
+                self._usage = value or self._usage
+            elif key != "choices" and value is not None:
+                self._head.setdefault(key, value)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, Mapping):
+                given = choice.get("index")
+                index = given if isinstance(given, int) else 0
+                self._choices.setdefault(index, _Choice()).add(choice)
+
+    def completion(self) -> dict[str, object]:
+        """The whole answer. Token counts are left out where upstream gave none: unknown is not zero."""
+        whole = {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [choice.whole(index=index) for index, choice in sorted(self._choices.items())],
+        }
+        if self._usage is not None:
+            whole["usage"] = self._usage
+        return whole
+
+
+class _Choice:
+    __slots__ = ("_calls", "_finish", "_logprobs", "_message")
+
+    def __init__(self) -> None:
+        self._message = _Merged()
+        self._logprobs = _Merged()
+        self._calls: dict[int, _Call] = {}
+        self._finish: object = None
+
+    def add(self, choice: Mapping[str, object]) -> None:
+        self._finish = choice.get("finish_reason") or self._finish
+        logprobs = choice.get("logprobs")
+        if isinstance(logprobs, Mapping):
+            self._logprobs.add(logprobs)
+        delta = choice.get("delta")
+        if not isinstance(delta, Mapping):
+            return
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, Mapping):
+                self._calls.setdefault(self._slot(call), _Call()).add(call)
+        self._message.add(delta)
+
+    def _slot(self, delta: Mapping[str, object]) -> int:
+        """Which call a delta belongs to; where a server leaves the index out, a new id begins a new call."""
+        index = delta.get("index")
+        if isinstance(index, int):
+            return index
+        latest = max(self._calls, default=-1)
+        given = delta.get("id")
+        known = next((slot for slot, call in self._calls.items() if given and call.given_id == given), None)
+        if known is not None:
+            return known
+        return latest + 1 if given or latest < 0 else latest
+
+    def whole(self, *, index: int) -> dict[str, object]:
+        said = self._message.whole()
+        message: dict[str, object] = {"role": "assistant", "content": said.get("content"), "refusal": None}
+        message |= {key: value for key, value in said.items() if key not in {"role", "content", "tool_calls"}}
+        if self._calls:
+            message["content"] = message["content"] or None
+            message["tool_calls"] = [call.whole() for _, call in sorted(self._calls.items())]
+        elif message["content"] is None:
+            message["content"] = ""
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": self._logprobs.whole() or None,
+            "finish_reason": self._finish,
+        }
+
+
+class _Call:
+    """One tool call: its arguments come in pieces, the rest whole."""
+
+    __slots__ = ("_arguments", "_name", "_rest", "given_id")
+
+    def __init__(self) -> None:
+        self.given_id: object = ""
+        self._name: object = ""
+        self._arguments: list[str] = []
+        self._rest: dict[str, object] = {}
+
+    def add(self, delta: Mapping[str, object]) -> None:
+        self.given_id = delta.get("id") or self.given_id
+        function = delta.get("function")
+        if isinstance(function, Mapping):
+            self._name = function.get("name") or self._name
+            arguments = function.get("arguments")
+            if isinstance(arguments, str):
+                self._arguments.append(arguments)
+        known = {"id", "index", "function"}
+        self._rest |= {key: value for key, value in delta.items() if key not in known and value is not None}
+
+    def whole(self) -> dict[str, object]:
+        function = {"name": self._name, "arguments": "".join(self._arguments)}
+        return {"id": self.given_id, "type": "function", **self._rest, "function": function}
+
+
+class _Merged:
+    """Deltas of an object: texts and lists grow, anything else is replaced, nothing is taken away."""
+
+    __slots__ = ("_grown", "_lists", "_rest")
+
+    def __init__(self) -> None:
+        self._grown: dict[str, list[str]] = {}
+        self._lists: dict[str, list[object]] = {}
+        self._rest: dict[str, object] = {}
+
+    def add(self, delta: Mapping[str, object]) -> None:
+        for key, value in delta.items():
+            if isinstance(value, str):
+                self._grown.setdefault(key, []).append(value)
+            elif isinstance(value, list):
+                self._lists.setdefault(key, []).extend(value)
+            elif value is not None:
+                self._rest[key] = value
+
+    def whole(self) -> dict[str, object]:
+        return {**self._rest, **self._lists, **{key: "".join(parts) for key, parts in self._grown.items()}}

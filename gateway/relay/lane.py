@@ -1,0 +1,63 @@
+"""How one attempt travels: what a lane is given, and what it gives back."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.model import ModelRef, Provider
+from gateway.domain.plan import Deployment
+from gateway.domain.ports import CompletionBackend
+from gateway.relay.deadlines import Limits
+from gateway.relay.event import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call to one deployment.
+
+    ``body`` is the OpenAI chat request with the role's defaults filled in. ``answer_id`` and ``created`` (seconds since the
+    epoch) name the answer where upstream does not. ``left_s`` is what remains of the total deadline.
+    """
+
+    role: str
+    request_id: str
+    deployment: Deployment
+    provider: Provider
+    backend: CompletionBackend | None
+    body: Mapping[str, object]
+    limits: Limits
+    left_s: float
+    answer_id: str
+    created: int
+
+    @property
+    def ref(self) -> ModelRef:
+        return self.deployment.ref
+
+    @property
+    def load_s(self) -> float:
+        """How long the model may take to become ready, in seconds."""
+        limit_s = self.limits.connect_s if self.limits.load_s is None else self.limits.load_s
+        return min(limit_s, self.left_s)
+
+    def knows(self, feature: str) -> bool | None:
+        """Whether the model has a feature; ``None`` when nobody knows."""
+        if feature in self.deployment.features:
+            return True
+        return None if feature in self.deployment.unknown_features else False
+
+
+class ChatLane(Protocol):
+    """One way to reach a model. Failures are ``UpstreamFailed``; a request it cannot express is ``BadRequest``."""
+
+    async def ready(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Wait until the model can answer, loading it where that is needed, and return the stream of its answer, not yet
+        asked for. Bounds its own waiting by ``call.load_s``.
+
+        The stream opens the connection (within ``connect_s``) when it is first iterated, yields an opening event as soon as
+        upstream has begun to answer, and ends after the last chunk; an answer cut short raises ``UpstreamFailed``. Closing
+        it closes the connection.
+        """
+
+    async def close(self) -> None:
+        """Give back connections and end loads that are still under way."""

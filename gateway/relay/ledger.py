@@ -1,0 +1,111 @@
+"""What happened to one request so far, and what the breakers learn from it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.domain.failure import FailureClass
+from gateway.domain.plan import Deployment
+from gateway.domain.ports import Clock
+from gateway.errors import AttemptFacts, UpstreamFailed
+from gateway.relay.attempts import Failed
+from gateway.relay.breaker import Breakers, Standing, breaker_key
+
+
+class Observer(Protocol):
+    """Who wants to know of failures: the registry of models gone, the plan of features refused and of loads that failed."""
+
+    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed) -> None:
+        """Called inside the request: must return at once and never raise."""
+
+
+class Ledger:
+    """The attempts of one request on the deployments of its role. At most one is open at a time."""
+
+    def __init__(
+        self, deployments: Sequence[Deployment], *, breakers: Breakers, clock: Clock, observer: Observer | None
+    ) -> None:
+        self._deployments = tuple(deployments)
+        self._keys = tuple(breaker_key(one) for one in deployments)
+        self._breakers = breakers
+        self._clock = clock
+        self._observer = observer
+        self._facts: list[AttemptFacts] = []
+        self._open: int | None = None
+        self._trial = False
+        self._begun_s = 0.0
+        self.failed: list[Failed] = []
+        self.last: tuple[Deployment, UpstreamFailed] | None = None
+
+    @property
+    def attempts(self) -> tuple[AttemptFacts, ...]:
+        """Every attempt that has ended or been answered, in order."""
+        return tuple(self._facts)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """The breakers of the deployments now, in the plan's order."""
+        now_s = self._clock.monotonic()
+        return tuple(self._breakers.standing(key, now_s=now_s) for key in self._keys)
+
+    def begin(self, index: int) -> None:
+        """An attempt on this deployment begins."""
+        self._begun_s = self._clock.monotonic()
+        self._trial = self._breakers.begin(self._keys[index], now_s=self._begun_s)
+        self._open = index
+
+    def answered(self) -> None:
+        """Its answer has begun; whether it comes to an end is told later."""
+        if self._open is not None:
+            self._note(self._open, failure="", status=200)
+
+    def succeeded(self) -> None:
+        """Its answer is whole."""
+        if self._open is not None:
+            self._breakers.succeeded(self._keys[self._open])
+            self._open = None
+
+    def fail(self, failed: UpstreamFailed, *, delivered: bool) -> None:
+        """It failed; ``delivered`` says that part of its answer had reached the caller."""
+        index = self._open
+        if index is None:
+            return
+        failure = FailureClass(failed.failure)
+        if delivered:
+            self._facts.pop()
+        self._note(index, failure=failure.value, status=failed.status)
+        self.failed.append(
+            Failed(
+                index=index,
+                failure=failure,
+                delivered=delivered,
+                retry_after_s=failed.retry_after_s,
+                prompt_tokens=failed.prompt_tokens,
+            )
+        )
+        self.last = (self._deployments[index], failed)
+        self._breakers.failed(
+            self._keys[index],
+            failure=failure,
+            now_s=self._clock.monotonic(),
+            trial=self._trial,
+            retry_after_s=failed.retry_after_s,
+            message=failed.message,
+        )
+        self._open = None
+        if self._observer is not None:
+            self._observer.attempt_failed(self._deployments[index], failed)
+
+    def release(self) -> None:
+        """Whatever is still open ended without a verdict: the caller went away. Harmless when nothing is open."""
+        if self._open is not None:
+            self._breakers.released(self._keys[self._open], trial=self._trial)
+            self._open = None
+
+    def _note(self, index: int, *, failure: str, status: int | None) -> None:
+        self._facts.append(
+            AttemptFacts(
+                model=str(self._deployments[index].ref),
+                failure=failure,
+                status=status,
+                ms=round((self._clock.monotonic() - self._begun_s) * 1000, 3),
+            )
+        )

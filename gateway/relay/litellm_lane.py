@@ -1,0 +1,80 @@
+"""The litellm lane: one deployment called through the generation's LiteLLM backend."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final
+
+from gateway.domain.failure import FailureClass
+from gateway.errors import UpstreamFailed
+from gateway.relay.event import Event
+from gateway.relay.lane import Call
+from gateway.relay.openai_wire import ChunkReader
+
+FORWARDED: Final = frozenset(
+    {
+        "messages",
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "thinking",
+        "verbosity",
+        "service_tier",
+        "user",
+    }
+)
+"""All that a caller may hand on. LiteLLM reads many more keys, among them those that choose the upstream, its key and its
+headers: what is not listed here never gets there."""
+
+
+class LiteLLMLane:
+    """Chats through ``Call.backend``."""
+
+    async def ready(self, call: Call) -> AsyncGenerator[Event, None]:
+        """See ``ChatLane.ready``. Nothing is loaded on this lane."""
+        return self._stream(call)
+
+    async def close(self) -> None:
+        """Nothing to give back: a backend belongs to its generation."""
+
+    async def _stream(self, call: Call) -> AsyncGenerator[Event, None]:
+        if call.backend is None:
+            message = "this generation has no LiteLLM backend"
+            raise UpstreamFailed(message, failure=FailureClass.GONE)
+        reader = ChunkReader(answer_id=call.answer_id, created=call.created, model=call.ref.name, keyed=True)
+        chunks = call.backend.stream(
+            role=call.role,
+            ref=call.ref,
+            body=forwarded(call),
+            connect_s=call.limits.connect_s,
+            total_s=call.left_s,
+        )
+        try:
+            async for chunk in chunks:
+                for event in reader.chunk(chunk):
+                    yield event
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        if not reader.finished:
+            raise UpstreamFailed("the answer ended without a finish signal", failure=FailureClass.TRUNCATED)
+
+
+def forwarded(call: Call) -> Mapping[str, object]:
+    """The part of the request that LiteLLM may see, without an effort for a model that is known not to think."""
+    left_out = {"reasoning_effort", "thinking"} if call.knows("supports_thinking") is False else set()
+    return {
+        key: value for key, value in call.body.items() if key in FORWARDED and key not in left_out and value is not None
+    }

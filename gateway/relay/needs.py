@@ -1,0 +1,187 @@
+"""What a chat request asks of a model, and which deployments can give it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from gateway.domain.model import Lane, Provider
+from gateway.domain.plan import Deployment, Via
+
+MESSAGE_TOKENS: Final = 4
+"""What a chat template adds around one message, at least."""
+IMAGE_TOKENS: Final = 768
+
+_PIECE: Final = re.compile(r"[A-Za-z]{1,8}|[0-9]{1,3}|[^\x00-\x7f]{1,2}|[^\sA-Za-z0-9]{1,2}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What one request asks for. ``answer_tokens`` is the longest answer the caller allows, ``None`` if it did not say;
+    ``effort`` the thinking effort it asks for, as written. ``texts`` are all the texts that become prompt."""
+
+    tools: bool = False
+    forced_tool: bool = False
+    images: int = 0
+    linked_images: bool = False
+    audio: bool = False
+    json_schema: bool = False
+    logit_bias: bool = False
+    effort: str | None = None
+    answer_tokens: int | None = None
+    messages: int = 0
+    texts: tuple[str, ...] = ()
+
+    @cached_property
+    def most_prompt_tokens(self) -> int:
+        """More than the prompt can take with any tokenizer that falls back to bytes; cheap."""
+        letters = sum(len(text) if text.isascii() else 4 * len(text) for text in self.texts)
+        return letters + self._fixed_tokens
+
+    @cached_property
+    def prompt_tokens(self) -> int:
+        """An estimate of the prompt's length, meant to be a little short rather than too long: upstream has the last word."""
+        return sum(len(_PIECE.findall(text)) for text in self.texts) + self._fixed_tokens
+
+    @property
+    def _fixed_tokens(self) -> int:
+        return self.messages * MESSAGE_TOKENS + self.images * IMAGE_TOKENS
+
+
+def needs_of(body: Mapping[str, object]) -> Needs:
+    """Read the needs off an OpenAI chat request that ``ChatRequest.parse`` has accepted."""
+    messages = _mappings(body.get("messages"))
+    parts = [part for message in messages for part in _mappings(message.get("content"))]
+    tool_choice = body.get("tool_choice")
+    tools = _mappings(body.get("tools")) if tool_choice != "none" else []
+    response_format = body.get("response_format")
+    images = [part for part in parts if part.get("type") == "image_url"]
+    return Needs(
+        tools=bool(tools),
+        forced_tool=bool(tools) and (tool_choice == "required" or isinstance(tool_choice, Mapping)),
+        images=len(images),
+        linked_images=any(not image_url(part).startswith("data:") for part in images),
+        audio=any(part.get("type") == "input_audio" for part in parts),
+        json_schema=isinstance(response_format, Mapping) and response_format.get("type") == "json_schema",
+        logit_bias=bool(body.get("logit_bias")),
+        effort=effort_of(body),
+        answer_tokens=answer_tokens_of(body),
+        messages=len(messages),
+        texts=tuple(_texts(messages, parts=parts, tools=tools)),
+    )
+
+
+def effort_of(body: Mapping[str, object]) -> str | None:
+    """``reasoning_effort``, or the effort inside ``reasoning``, in lower case; ``None`` where the caller did not say."""
+    effort = body.get("reasoning_effort")
+    if effort is None and isinstance(reasoning := body.get("reasoning"), Mapping):
+        effort = reasoning.get("effort")
+    return effort.lower() if isinstance(effort, str) else None
+
+
+def answer_tokens_of(body: Mapping[str, object]) -> int | None:
+    """``max_completion_tokens``, or the older ``max_tokens``."""
+    for key in ("max_completion_tokens", "max_tokens"):
+        value = body.get(key)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def image_url(part: Mapping[str, object]) -> str:
+    """The URL of an ``image_url`` part, which may be a string or an object with one."""
+    value = part.get("image_url")
+    url = value.get("url") if isinstance(value, Mapping) else value
+    return url if isinstance(url, str) else ""
+
+
+def why_not(deployment: Deployment, *, needs: Needs, provider: Provider | None) -> str:
+    """Why ``deployment`` cannot serve a request with these needs; empty if it can.
+
+    What nobody knows of a model passes where the operator named it, and rules out a model that was only discovered.
+    """
+    if provider is None:
+        return "its provider is not configured"
+    if provider.cloud and not provider.has_key:
+        return f'there is no key for the provider "{provider.name}"'
+    if needs.tools and not _able(deployment, "supports_tools", "supports_function_calling"):
+        return "does not support tools"
+    if needs.images and not _able(deployment, "supports_vision"):
+        return "does not take images"
+    if needs.audio and not _able(deployment, "supports_audio"):
+        return "does not take audio"
+    if deployment.lane is Lane.OLLAMA:
+        reason = _why_not_ollama(needs)
+        if reason:
+            return reason
+    return _why_too_long(needs, context_tokens=deployment.context_tokens)
+
+
+def _able(deployment: Deployment, *features: str) -> bool:
+    if deployment.features.intersection(features):
+        return True
+    return deployment.via is not Via.DISCOVERED and not deployment.unknown_features.isdisjoint(features)
+
+
+def _why_not_ollama(needs: Needs) -> str:
+    if needs.forced_tool:
+        return "Ollama cannot be made to call a tool (tool_choice)"
+    if needs.linked_images:
+        return "takes images as data URIs only, not by URL"
+    if needs.logit_bias:
+        return "Ollama has no logit_bias"
+    return ""
+
+
+def _why_too_long(needs: Needs, *, context_tokens: int | None) -> str:
+    answer_tokens = needs.answer_tokens or 0
+    if context_tokens is None or needs.most_prompt_tokens + answer_tokens <= context_tokens:
+        return ""
+    if needs.prompt_tokens + answer_tokens <= context_tokens:
+        return ""
+    wanted = f"a prompt of about {needs.prompt_tokens} tokens"
+    if answer_tokens:
+        wanted += f" and an answer of up to {answer_tokens}"
+    return f"its context of {context_tokens} tokens is too small for {wanted}"
+
+
+def _mappings(value: object) -> list[Mapping[str, object]]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return []
+    return [item for item in value if isinstance(item, Mapping)]
+
+
+def _texts(
+    messages: Sequence[Mapping[str, object]],
+    *,
+    parts: Sequence[Mapping[str, object]],
+    tools: Sequence[Mapping[str, object]],
+) -> Iterator[str]:
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            yield content
+        for call in _mappings(message.get("tool_calls")):
+            function = call.get("function")
+            if isinstance(function, Mapping):
+                yield str(function.get("arguments", ""))
+    for part in parts:
+        text = part.get("text")
+        if isinstance(text, str):
+            yield text
+    for tool in tools:
+        yield from _leaves(tool)
+
+
+def _leaves(value: object) -> Iterator[str]:
+    """Every key and text in a nested value: what a tool's schema adds to the prompt."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from _leaves(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _leaves(item)

@@ -1,0 +1,161 @@
+"""The ollama lane: the native API, with the load profile on every call."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from gateway.domain.failure import FailureClass
+from gateway.domain.model import ollama_name
+from gateway.domain.ports import Clock
+from gateway.errors import UpstreamFailed
+from gateway.relay.breaker import BreakerKey, breaker_key
+from gateway.relay.connections import Connections, drain
+from gateway.relay.event import OPENED, Event
+from gateway.relay.lane import Call
+from gateway.relay.lines import LineBuffer, LineTooLong
+from gateway.relay.loads import Loads
+from gateway.relay.ollama_wire import NativeReader, load_options, native_request
+
+RESIDENT_S: Final = 5.0
+"""How long a model counts as resident after it was last seen so."""
+PROBE_S: Final = 2.0
+MAX_LISTING_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resident:
+    name: str
+    context_tokens: int | None
+
+
+class OllamaLane:
+    """Chats over ``/api/chat``. A model that is not resident with the planned load profile is loaded first."""
+
+    def __init__(self, *, connections: Connections, clock: Clock) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._loads = Loads()
+        self._resident_until_s: dict[BreakerKey, float] = {}
+
+    async def ready(self, call: Call) -> AsyncGenerator[Event, None]:
+        """See ``ChatLane.ready``. Ollama's own cloud models are not loaded here, so they are simply called."""
+        key = breaker_key(call.deployment)
+        seen = self._clock.monotonic() < self._resident_until_s.get(key, 0.0)
+        if not seen and not call.deployment.cloud:
+            await self._make_resident(call, key=key)
+        return self._stream(call, key=key)
+
+    async def close(self) -> None:
+        await self._loads.close()
+        await self._connections.close()
+
+    async def _make_resident(self, call: Call, *, key: BreakerKey) -> None:
+        resident = await self._resident(call)
+        if resident is not None and not _holds(resident, call):
+            await self._loads.wait(key, lambda: self._preload(call), load_s=call.load_s)
+        self._resident_until_s[key] = self._clock.monotonic() + RESIDENT_S
+
+    async def _resident(self, call: Call) -> list[_Resident] | None:
+        """What is loaded now; ``None`` when the server does not say. Raises ``UpstreamFailed`` when there is no server."""
+        connect_s = call.limits.connect_s
+        try:
+            async with (
+                asyncio.timeout(min(PROBE_S, call.left_s)),
+                self._connections.get(f"{_url(call)}/api/ps", connect_s=connect_s) as response,
+            ):
+                if response.status != 200:
+                    return None
+                body = await response.content.read(MAX_LISTING_BYTES)
+                await drain(response)
+        except TimeoutError:
+            return None
+        except UpstreamFailed as failed:
+            if failed.failure == FailureClass.TRUNCATED:
+                return None
+            raise
+        return _residents(body)
+
+    async def _preload(self, call: Call) -> None:
+        """An empty prompt: Ollama answers once the model is loaded. A server that does not know the call is left alone."""
+        body = {
+            "model": call.ref.name,
+            "stream": False,
+            "options": load_options(call.deployment.context_tokens),
+        }
+        url, connect_s = f"{_url(call)}/api/generate", call.limits.connect_s
+        async with self._connections.post(url, body=body, connect_s=connect_s) as response:
+            if response.status != 200:
+                if response.status in {404, 405}:
+                    return
+                raise await self._connections.refusal(response, keyed=call.provider.cloud, loading=True)
+            await drain(response)
+
+    async def _stream(self, call: Call, *, key: BreakerKey) -> AsyncGenerator[Event, None]:
+        reader = NativeReader(
+            answer_id=call.answer_id,
+            created=call.created,
+            model=call.ref.name,
+            parallel_tools=call.body.get("parallel_tool_calls") is not False,
+        )
+        body = native_request(
+            call.body,
+            model=call.ref.name,
+            context_tokens=call.deployment.context_tokens,
+            thinks=call.knows("supports_thinking") is True,
+        )
+        self._resident_until_s.pop(key, None)
+        url, connect_s = f"{_url(call)}/api/chat", call.limits.connect_s
+        async with self._connections.post(url, body=body, connect_s=connect_s) as response:
+            if response.status != 200:
+                raise await self._connections.refusal(response, keyed=call.provider.cloud)
+            yield OPENED
+            lines = LineBuffer()
+            while not reader.done and (data := await response.content.readany()):
+                for event in _events(reader, lines=lines, data=data):
+                    yield event
+            for event in reader.read(lines.rest()):
+                yield event
+            if not reader.done:
+                raise UpstreamFailed("Ollama's answer ended before it was done", failure=FailureClass.TRUNCATED)
+            self._resident_until_s[key] = self._clock.monotonic() + RESIDENT_S
+            await drain(response)
+
+
+def _events(reader: NativeReader, *, lines: LineBuffer, data: bytes) -> Iterator[Event]:
+    try:
+        for line in lines.feed(data):
+            yield from reader.read(line)
+    except LineTooLong as exc:
+        raise UpstreamFailed(f"Ollama sent {exc}", failure=FailureClass.UPSTREAM_ERROR) from exc
+
+
+def _url(call: Call) -> str:
+    return (call.provider.url or "").rstrip("/")
+
+
+def _residents(body: bytes) -> list[_Resident] | None:
+    try:
+        listing = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    models = listing.get("models") if isinstance(listing, Mapping) else None
+    found: list[_Resident] = []
+    for model in models if isinstance(models, list) else ():
+        if isinstance(model, Mapping):
+            context = model.get("context_length")
+            name = str(model.get("model") or model.get("name") or "")
+            found.append(_Resident(name=name, context_tokens=context if type(context) is int else None))
+    return found
+
+
+def _holds(resident: list[_Resident], call: Call) -> bool:
+    """Is the model loaded with the planned context? An unknown one on either side counts as equal."""
+    wanted = call.deployment.context_tokens
+    return any(
+        ollama_name(one.name) == ollama_name(call.ref.name)
+        and (wanted is None or one.context_tokens is None or one.context_tokens == wanted)
+        for one in resident
+    )

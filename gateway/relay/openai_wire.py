@@ -1,0 +1,133 @@
+"""Chunks of an OpenAI-wire stream, read only as far as failover, usage and the caller's view need."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from gateway.relay.classify import classify
+from gateway.relay.event import Event, EventKind
+from gateway.relay.sse import raw_frame
+
+_CONTENT_KEYS: Final = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
+_DONE: Final = b"[DONE]"
+
+
+class ChunkReader:
+    """The chunks of one answer, from any OpenAI-wire server.
+
+    A chunk that is already as it should be is passed on byte for byte. Otherwise it is mended: one id and creation time for
+    the whole answer (upstream's first, or ``answer_id`` and ``created``), ``model`` as given, the role in the first delta, one
+    finish signal, and the token counts in a chunk of their own after it. ``skipped`` counts what could not be read.
+    """
+
+    __slots__ = ("_begun", "_created", "_id", "_keyed", "_model", "done", "finished", "skipped")
+
+    def __init__(self, *, answer_id: str, created: int, model: str, keyed: bool) -> None:
+        self._id = answer_id
+        self._created = created
+        self._model = model
+        self._keyed = keyed
+        self._begun = False
+        self.finished = False
+        self.done = False
+        self.skipped = 0
+
+    def data(self, data: bytes) -> list[Event]:
+        """The events of one SSE event's data. Raises ``UpstreamFailed`` for an error event."""
+        if self.done:
+            return []
+        if data.strip() == _DONE:
+            self.done = True
+            return []
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            self.skipped += 1
+            return []
+        return self.chunk(chunk, data=data)
+
+    def chunk(self, chunk: Mapping[str, object], *, data: bytes = b"") -> list[Event]:
+        """The events of one chunk; ``data`` is its JSON as it came, if it did."""
+        if chunk.get("error"):
+            raise classify(status=None, body=chunk, keyed=self._keyed)
+        choices = chunk.get("choices")
+        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            self.skipped += 1
+            return []
+        usage = chunk.get("usage")
+        events: list[Event] = []
+        if choices and not self.finished:
+            events.append(self._told(chunk, choices, split_usage=bool(usage), data=data))
+        elif not choices and not usage and not self.finished:
+            events.append(Event(EventKind.OPENING, self._mended(chunk)))
+        if usage:
+            counted = {**self._mended(chunk), "choices": [], "usage": usage}
+            events.append(Event(EventKind.USAGE, counted))
+        return events
+
+    def _told(
+        self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, split_usage: bool, data: bytes
+    ) -> Event:
+        kind = EventKind.CONTENT if any(_says(choice) for choice in choices) else EventKind.OPENING
+        finished = any(choice.get("finish_reason") for choice in choices)
+        if finished:
+            self.finished = True
+            if kind is EventKind.OPENING:
+                kind = EventKind.FINISH
+        as_it_came = bool(data) and self._begun and not split_usage and self._agrees(chunk)
+        if as_it_came:
+            return Event(kind, chunk, raw_frame(data), finished)
+        mended = self._mended(chunk)
+        if split_usage:
+            mended.pop("usage", None)
+        first = choices[0].get("delta")
+        if not self._begun and isinstance(first, dict) and not first.get("role"):
+            mended["choices"] = [{**choices[0], "delta": {"role": "assistant", **first}}, *choices[1:]]
+        self._begun = True
+        return Event(kind, mended, finished=finished)
+
+    def _agrees(self, chunk: Mapping[str, object]) -> bool:
+        return (
+            chunk.get("id") == self._id
+            and chunk.get("created") == self._created
+            and chunk.get("model") == self._model
+            and chunk.get("object") == "chat.completion.chunk"
+        )
+
+    def _mended(self, chunk: Mapping[str, object]) -> dict[str, object]:
+        if not self._begun:
+            given, created = chunk.get("id"), chunk.get("created")
+            self._id = given if isinstance(given, str) and given else self._id
+            self._created = created if type(created) is int and created > 0 else self._created
+        head = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+        return {**head, **{key: value for key, value in chunk.items() if key not in head}}
+
+
+def _says(choice: Mapping[str, object]) -> bool:
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and any(delta.get(key) for key in _CONTENT_KEYS)
+
+
+def chunk_of(completion: Mapping[str, object]) -> dict[str, object]:
+    """A complete answer, from a server that does not stream, as the one chunk of a stream."""
+    choices = completion.get("choices")
+    told: list[dict[str, object]] = []
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            message = choice.get("message")
+            delta = dict(message) if isinstance(message, dict) else {}
+            calls = delta.get("tool_calls")
+            if isinstance(calls, list):
+                delta["tool_calls"] = [
+                    {"index": index, **call} for index, call in enumerate(calls) if isinstance(call, dict)
+                ]
+            told.append({**{key: value for key, value in choice.items() if key != "message"}, "delta": delta})
+    return {**completion, "object": "chat.completion.chunk", "choices": told}

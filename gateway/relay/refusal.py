@@ -1,0 +1,101 @@
+"""What the caller hears when no deployment served the request."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+from gateway.domain.failure import FAILURE_RULES, FailureClass
+from gateway.domain.plan import Deployment
+from gateway.errors import AttemptFacts, RequestFailed, UpstreamFailed
+from gateway.relay.breaker import Standing, State
+
+OVERLOADED_RETRY_S: Final = 5.0
+
+_UPSTREAMS_WORDS: Final = frozenset(
+    {FailureClass.BAD_REQUEST, FailureClass.CONTENT_POLICY, FailureClass.CONTEXT_LENGTH}
+)
+_HINTS: Final = MappingProxyType(
+    {
+        FailureClass.TRANSPORT: "`rolegate status` shows which providers answer",
+        FailureClass.AUTH: "`rolegate providers set-key` stores another key",
+        FailureClass.GONE: "`rolegate models list` shows what is installed",
+        FailureClass.LOAD_FAILED: "`rolegate explain` shows what the model needs and what the machine has",
+        FailureClass.CONTEXT_LENGTH: "shorten the conversation, or give the role a model with a larger context",
+    }
+)
+
+
+def refusal(
+    *, role: str, deployment: Deployment, failed: UpstreamFailed, attempts: Sequence[AttemptFacts]
+) -> RequestFailed:
+    """The answer to a request whose last attempt was ``failed``, on ``deployment``."""
+    failure = FailureClass(failed.failure)
+    rule = FAILURE_RULES[failure]
+    if failure in _UPSTREAMS_WORDS:
+        message = failed.message
+    else:
+        message = f'no deployment of role "{role}" answered; the last, {deployment.ref}, failed with {failure}'
+        message += f": {failed.message}"
+    return RequestFailed(
+        message,
+        code=rule.code,
+        http_status=rule.status,
+        openai_type=rule.openai_type,
+        source="gateway" if failed.status is None and failure not in _UPSTREAMS_WORDS else "upstream",
+        attempts=attempts,
+        retry_after_s=_retry_after_s(failure, given_s=failed.retry_after_s),
+        hint=_HINTS.get(failure, ""),
+    )
+
+
+def held_back(
+    *,
+    role: str,
+    deployments: Sequence[Deployment],
+    standings: Sequence[Standing],
+    ruled_out: Sequence[str],
+    now_s: float,
+) -> RequestFailed:
+    """The answer to a request that could be tried nowhere: what can serve it is held back."""
+    held = [
+        (deployment, standing)
+        for deployment, standing, reason in zip(deployments, standings, ruled_out, strict=True)
+        if not reason and standing.state is State.HELD
+    ]
+    reasons = "; ".join(f"{deployment.ref}: {standing.failure}: {standing.message}" for deployment, standing in held)
+    failure = held[0][1].failure or FailureClass.OVERLOADED
+    rule = FAILURE_RULES[failure]
+    ends_s = [standing.until_s for _, standing in held if standing.until_s is not None]
+    return RequestFailed(
+        f'no deployment of role "{role}" can be called now: {reasons}',
+        code=rule.code,
+        http_status=rule.status,
+        openai_type=rule.openai_type,
+        source="gateway",
+        attempts=(),
+        retry_after_s=max(0.0, min(ends_s) - now_s) if ends_s else None,
+        hint=_HINTS.get(failure, ""),
+    )
+
+
+def _retry_after_s(failure: FailureClass, *, given_s: float | None) -> float | None:
+    if failure is FailureClass.OVERLOADED and given_s is None:
+        return OVERLOADED_RETRY_S
+    return given_s if failure in {FailureClass.RATE_LIMIT, FailureClass.OVERLOADED} else None
+
+
+def error_body(failed: RequestFailed) -> dict[str, object]:
+    """The one shape of an error, as the caller gets it in a body or in the last event of a stream."""
+    return {
+        "error": {
+            "message": failed.message,
+            "type": failed.failure_type,
+            "code": failed.failure_code,
+            "param": None,
+            "source": failed.source,
+            "attempts": [
+                {"model": one.model, "class": one.failure, "status": one.status, "ms": one.ms}
+                for one in failed.attempts
+            ],
+        }
+    }

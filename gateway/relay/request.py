@@ -1,0 +1,236 @@
+"""A chat request as it came in, checked as far as the gateway must understand it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import orjson
+
+from gateway.errors import BadRequest, Unsupported
+from gateway.relay.needs import Needs, needs_of
+
+MAX_TOP_LOGPROBS: Final = 20
+MAX_STOPS: Final = 64
+
+_ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_PARTS: Final = frozenset({"text", "image_url", "input_audio", "refusal", "file"})
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
+_FORMATS: Final = ("text", "json_object", "json_schema")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest:
+    """One chat request. ``body`` is what the caller sent, unchanged. ``include_usage`` says that a stream must end with the
+    token counts."""
+
+    model: str
+    stream: bool
+    include_usage: bool
+    body: Mapping[str, object]
+
+    @staticmethod
+    def parse(body: bytes) -> "ChatRequest":
+        """Read and check a request body. Raises ``BadRequest`` naming the field at fault, or ``Unsupported``."""
+        try:
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            raise BadRequest(f"the body is not valid JSON: {exc}") from exc
+        if not isinstance(content, dict):
+            raise BadRequest(f"the body must be a JSON object; found {_kind(content)}")
+        model = content.get("model")
+        if not isinstance(model, str) or not model:
+            raise _wrong("model", found=model, allowed="the name of a role or model")
+        for key, (allowed, accepts) in _FIELDS.items():
+            value = content.get(key)
+            if value is not None and not accepts(value):
+                raise _wrong(key, found=value, allowed=allowed)
+        _check_offered(content)
+        _check_messages(content.get("messages"))
+        _check_tools(content.get("tools"))
+        _check_format(content.get("response_format"))
+        options = content.get("stream_options") or {}
+        return ChatRequest(
+            model=model,
+            stream=content.get("stream") is True,
+            include_usage=options.get("include_usage") is True,
+            body=content,
+        )
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What it asks of a model."""
+        return needs_of(self.body)
+
+
+def _check_offered(content: Mapping[str, object]) -> None:
+    count = content.get("n")
+    if isinstance(count, int) and count > 1:
+        raise Unsupported(f"n: found {count}; allowed: 1; send the request {count} times instead", param="n")
+    for key, instead in (("functions", "tools"), ("function_call", "tool_choice")):
+        if content.get(key) is not None:
+            raise Unsupported(f"{key}: this gateway does not offer it; use {instead}", param=key)
+    modalities = content.get("modalities")
+    if content.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities):
+        raise Unsupported("audio: this gateway answers with text only", param="audio")
+
+
+def _check_messages(messages: object) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise _wrong("messages", found=messages, allowed="a list of at least one message")
+    for number, message in enumerate(messages):
+        where = f"messages[{number}]"
+        if not isinstance(message, dict):
+            raise _wrong(where, found=message, allowed="an object")
+        role = message.get("role")
+        if not isinstance(role, str) or role not in _ROLES:
+            raise _wrong(f"{where}.role", found=role, allowed=", ".join(sorted(_ROLES)))
+        _check_content(message, where=f"{where}.content")
+        calls = message.get("tool_calls")
+        if calls is not None and not isinstance(calls, list):
+            raise _wrong(f"{where}.tool_calls", found=calls, allowed="a list of tool calls")
+        for index, call in enumerate(calls or ()):
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+                allowed = "an object with a function and its name"
+                raise _wrong(f"{where}.tool_calls[{index}]", found=call, allowed=allowed)
+            if not isinstance(function.get("arguments", ""), str):
+                allowed = "a string of JSON"
+                raise _wrong(
+                    f"{where}.tool_calls[{index}].function.arguments", found=function["arguments"], allowed=allowed
+                )
+
+
+def _check_content(message: Mapping[str, object], *, where: str) -> None:
+    content = message.get("content")
+    if content is None:
+        if message["role"] == "assistant":
+            return
+        raise _wrong(where, found=None, allowed="a string or a list of parts")
+    if isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        raise _wrong(where, found=content, allowed="a string or a list of parts")
+    for number, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str) or kind not in _PARTS:
+            allowed = "a part of type " + ", ".join(sorted(_PARTS))
+            raise _wrong(f"{where}[{number}]", found=part, allowed=allowed)
+        if kind == "file":
+            raise Unsupported(f"{where}[{number}]: this gateway does not take files", param=f"{where}[{number}]")
+        if not _PART_SHAPES[kind](part):
+            raise _wrong(f"{where}[{number}]", found=part, allowed=f"a part of type {kind} with its {kind}")
+
+
+def _check_tools(tools: object) -> None:
+    if tools is None:
+        return
+    if not isinstance(tools, list):
+        raise _wrong("tools", found=tools, allowed="a list of tools")
+    for number, tool in enumerate(tools):
+        function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            allowed = 'an object of type "function" with a function and its name'
+            raise _wrong(f"tools[{number}]", found=tool, allowed=allowed)
+
+
+def _check_format(response_format: object) -> None:
+    if not isinstance(response_format, dict):
+        return
+    kind = response_format.get("type")
+    if kind not in _FORMATS:
+        raise _wrong("response_format.type", found=kind, allowed=", ".join(_FORMATS))
+    schema = response_format.get("json_schema")
+    if kind == "json_schema" and not (isinstance(schema, dict) and isinstance(schema.get("schema"), dict)):
+        raise _wrong("response_format.json_schema", found=schema, allowed="an object with a schema")
+
+
+def _number(low: float, high: float) -> tuple[str, Callable[[object], bool]]:
+    def accepts(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+    return f"a number from {low:g} to {high:g}", accepts
+
+
+def _integer(low: int, high: int | None = None) -> tuple[str, Callable[[object], bool]]:
+    def accepts(value: object) -> bool:
+        return type(value) is int and value >= low and (high is None or value <= high)
+
+    return f"a whole number from {low}" if high is None else f"a whole number from {low} to {high}", accepts
+
+
+def _boolean() -> tuple[str, Callable[[object], bool]]:
+    return "true or false", lambda value: isinstance(value, bool)
+
+
+def _object() -> tuple[str, Callable[[object], bool]]:
+    return "an object", lambda value: isinstance(value, dict)
+
+
+def _is_stop(value: object) -> bool:
+    if isinstance(value, str):
+        return True
+    return isinstance(value, list) and len(value) <= MAX_STOPS and all(isinstance(one, str) for one in value)
+
+
+def _is_effort(value: object) -> bool:
+    return isinstance(value, str) and value.lower() in _EFFORTS
+
+
+def _is_tool_choice(value: object) -> bool:
+    if isinstance(value, dict):
+        function = value.get("function")
+        return value.get("type") == "function" and isinstance(function, dict) and isinstance(function.get("name"), str)
+    return value in ("none", "auto", "required")
+
+
+_FIELDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+    "stream": _boolean(),
+    "stream_options": _object(),
+    "n": _integer(1, 128),
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1),
+    "min_p": _number(0, 1),
+    "top_k": _integer(-1),
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "seed": _integer(-(1 << 63), (1 << 63) - 1),
+    "max_tokens": _integer(1),
+    "max_completion_tokens": _integer(1),
+    "stop": (f"a string or a list of at most {MAX_STOPS} strings", _is_stop),
+    "logprobs": _boolean(),
+    "top_logprobs": _integer(0, MAX_TOP_LOGPROBS),
+    "logit_bias": _object(),
+    "tool_choice": ('"none", "auto", "required" or an object that names a function', _is_tool_choice),
+    "parallel_tool_calls": _boolean(),
+    "response_format": _object(),
+    "reasoning_effort": ("one of " + ", ".join(_EFFORTS), _is_effort),
+    "reasoning": _object(),
+}
+
+_PART_SHAPES: Final[Mapping[str, Callable[[Mapping[str, object]], bool]]] = {
+    "text": lambda part: isinstance(part.get("text"), str),
+    "refusal": lambda part: isinstance(part.get("refusal"), str),
+    "image_url": lambda part: _has_text(part.get("image_url"), "url") or isinstance(part.get("image_url"), str),
+    "input_audio": lambda part: _has_text(part.get("input_audio"), "data"),
+}
+
+
+def _has_text(value: object, key: str) -> bool:
+    return isinstance(value, dict) and isinstance(value.get(key), str)
+
+
+def _wrong(where: str, *, found: object, allowed: str) -> BadRequest:
+    return BadRequest(f"{where}: found {_kind(found)}; allowed: {allowed}", param=where)
+
+
+def _kind(value: object) -> str:
+    """What ``value`` is, short enough to quote."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an empty list" if not value else "a list"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."

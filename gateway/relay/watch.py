@@ -1,0 +1,96 @@
+"""One answer under way, with its deadlines."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from gateway.domain.failure import FailureClass
+from gateway.domain.ports import Clock
+from gateway.errors import UpstreamFailed
+from gateway.relay.deadlines import Limits
+from gateway.relay.event import Event, EventKind
+
+TAIL_S: Final = 2.0
+"""How long a finished answer may still take to bring its token counts and close."""
+
+
+class Watch:
+    """Reads a lane's stream event by event and ends it when it is late.
+
+    The first-token clock starts when this is made: the model is ready. ``left_s`` is what remains of the total deadline.
+    ``waited_s`` adds up the time spent waiting for upstream.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_first_until_s",
+        "_heard",
+        "_limits",
+        "_stream",
+        "_total_until_s",
+        "finished",
+        "told",
+        "waited_s",
+    )
+
+    def __init__(self, stream: AsyncGenerator[Event, None], *, limits: Limits, left_s: float, clock: Clock) -> None:
+        now_s = clock.monotonic()
+        self._stream = stream
+        self._limits = limits
+        self._clock = clock
+        self._first_until_s = now_s + limits.first_token_s
+        self._total_until_s = now_s + left_s
+        self._heard = False
+        self.told = False
+        """Content has come."""
+        self.finished = False
+        """The finish signal has come."""
+        self.waited_s = 0.0
+
+    async def next(self) -> Event | None:
+        """The next event, ``None`` after the last. Raises ``UpstreamFailed``.
+
+        Once the finish signal is there the answer is whole: whatever goes wrong after it just ends the stream.
+        """
+        begun_s = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._patience_s(begun_s)):
+                event = await anext(self._stream, None)
+        except TimeoutError as exc:
+            if self.finished:
+                return None
+            raise self._late() from exc
+        except UpstreamFailed:
+            if self.finished:
+                return None
+            raise
+        finally:
+            self.waited_s += self._clock.monotonic() - begun_s
+        if event is not None:
+            self._heard = True
+            self.told = self.told or event.kind is EventKind.CONTENT
+            self.finished = self.finished or event.finished
+        return event
+
+    async def aclose(self) -> None:
+        """Close upstream now."""
+        await self._stream.aclose()
+
+    def _patience_s(self, now_s: float) -> float:
+        total_s = self._total_until_s - now_s
+        if self.finished:
+            return min(TAIL_S, total_s)
+        if self.told:
+            return min(self._limits.gap_s, total_s)
+        return min(self._first_until_s - now_s, total_s)
+
+    def _late(self) -> UpstreamFailed:
+        limits = self._limits
+        if self._clock.monotonic() >= self._total_until_s:
+            return UpstreamFailed(f"no whole answer within {limits.total_s:g} s", failure=FailureClass.TIMEOUT)
+        if self.told:
+            return UpstreamFailed(f"silent for {limits.gap_s:g} s", failure=FailureClass.STALL)
+        if self._heard:
+            message = f"no token within {limits.first_token_s:g} s"
+            return UpstreamFailed(message, failure=FailureClass.TIMEOUT_FIRST_TOKEN)
+        return UpstreamFailed(f"no answer within {limits.first_token_s:g} s", failure=FailureClass.TIMEOUT)

@@ -1,0 +1,133 @@
+"""Which deployments rest, and for how long."""
+
+import pytest
+
+from gateway.domain.failure import FailureClass
+from gateway.domain.model import ModelRef
+from gateway.relay.breaker import BreakerKey, Breakers, State, breaker_key
+from relay_builders import a_deployment
+
+KEY = BreakerKey("ollama", "mistral:latest", 8192)
+F = FailureClass
+
+
+def fail(breakers: Breakers, *times_s: float, failure: FailureClass = F.TRANSPORT, trial: bool = False) -> None:
+    for now_s in times_s:
+        breakers.failed(KEY, failure=failure, now_s=now_s, trial=trial)
+
+
+def state(breakers: Breakers, *, now_s: float) -> State:
+    return breakers.standing(KEY, now_s=now_s).state
+
+
+def test_two_failures_are_forgiven_and_three_within_a_minute_open_it_for_five_seconds() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, 30)
+    assert state(breakers, now_s=30) is State.READY
+    fail(breakers, 60)
+    assert state(breakers, now_s=60) is State.COOLING
+    assert state(breakers, now_s=64.9) is State.COOLING
+    assert state(breakers, now_s=65) is State.READY
+
+
+def test_three_failures_over_more_than_a_minute_do_not_open_it() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, 40, 61)
+    assert state(breakers, now_s=61) is State.READY
+
+
+def test_one_request_tries_it_again_and_the_others_keep_away() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, 0, 0)
+    assert breakers.begin(KEY, now_s=5)
+    assert state(breakers, now_s=5) is State.COOLING
+    assert not breakers.begin(KEY, now_s=5)
+    breakers.succeeded(KEY)
+    assert state(breakers, now_s=5) is State.READY
+    assert not breakers.begin(KEY, now_s=6)
+
+
+def test_each_failed_trial_doubles_the_rest_up_to_five_minutes() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, 0, 0)
+    now_s, rests = 0.0, []
+    for _ in range(8):
+        until_s = breakers.standing(KEY, now_s=now_s).until_s
+        assert until_s is not None
+        rests.append(until_s - now_s)
+        now_s = until_s
+        assert breakers.begin(KEY, now_s=now_s)
+        fail(breakers, now_s, trial=True)
+    assert rests == [5, 10, 20, 40, 80, 160, 300, 300]
+
+
+def test_a_trial_that_says_nothing_lets_the_next_one_try() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, 0, 0)
+    breakers.begin(KEY, now_s=5)
+    breakers.released(KEY, trial=True)
+    assert state(breakers, now_s=5) is State.READY
+    breakers.begin(KEY, now_s=5)
+    fail(breakers, 5, failure=F.BAD_REQUEST, trial=True)
+    assert state(breakers, now_s=5) is State.READY
+
+
+def test_failures_of_requests_from_before_the_rest_do_not_lengthen_it() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, 0, 0, 1, 2)
+    assert breakers.standing(KEY, now_s=2).until_s == 5
+
+
+@pytest.mark.parametrize("failure", [F.BAD_REQUEST, F.CONTENT_POLICY, F.CONTEXT_LENGTH, F.CAPABILITY, F.CANCELLED])
+def test_what_is_not_the_deployments_fault_does_not_count(failure: FailureClass) -> None:
+    breakers = Breakers()
+    fail(breakers, 0, 0, 0, failure=failure)
+    assert state(breakers, now_s=0) is State.READY
+    assert breakers.standings(now_s=0) == {}
+
+
+def test_a_retry_after_holds_it_for_exactly_that_long() -> None:
+    breakers = Breakers()
+    breakers.failed(KEY, failure=F.RATE_LIMIT, now_s=10, trial=False, retry_after_s=7)
+    assert state(breakers, now_s=16.9) is State.HELD
+    assert state(breakers, now_s=17) is State.READY
+
+
+def test_a_rate_limit_without_a_delay_opens_it_at_once() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, failure=F.RATE_LIMIT)
+    assert state(breakers, now_s=4) is State.COOLING
+
+
+def test_a_model_that_is_gone_is_held_until_the_registry_sees_it() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, failure=F.GONE)
+    assert state(breakers, now_s=1e6) is State.HELD
+    breakers.seen([ModelRef(provider="ollama", name="other:latest")])
+    breakers.key_changed("ollama")
+    assert state(breakers, now_s=1e6) is State.HELD
+    breakers.seen([ModelRef(provider="ollama", name="mistral:latest")])
+    assert state(breakers, now_s=1e6) is State.READY
+
+
+def test_a_refused_key_is_held_until_it_changes() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, failure=F.AUTH)
+    breakers.seen([ModelRef(provider="ollama", name="mistral:latest")])
+    breakers.key_changed("openai")
+    assert state(breakers, now_s=1e6) is State.HELD
+    breakers.key_changed("ollama")
+    assert state(breakers, now_s=1e6) is State.READY
+
+
+def test_the_load_profile_is_part_of_the_key() -> None:
+    small, large = a_deployment(context_tokens=4096), a_deployment(context_tokens=8192)
+    assert breaker_key(small) != breaker_key(large)
+    assert breaker_key(small) == breaker_key(a_deployment(context_tokens=4096, order=5))
+
+
+def test_standings_list_what_rests_and_why() -> None:
+    breakers = Breakers()
+    breakers.failed(KEY, failure=F.GONE, now_s=0, trial=False, message="model not found")
+    (standing,) = breakers.standings(now_s=0).values()
+    assert (standing.state, standing.failure, standing.message) == (State.HELD, F.GONE, "model not found")

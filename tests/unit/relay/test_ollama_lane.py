@@ -1,0 +1,149 @@
+"""The ollama lane over real TCP: the load profile, loads, and what a server may lack."""
+
+import asyncio
+
+import pytest
+
+from fakes import faults
+from fakes.ollama import FakeOllama
+from fakes.replies import Reply
+from gateway.domain.role import Deadlines
+from gateway.errors import RequestFailed
+from relay_builders import a_deployment, a_relay, a_route, ask, ask_whole
+
+LLAMA = a_deployment("ollama:llama3.1:8b", context_tokens=16_384)
+
+
+async def test_a_model_that_is_not_resident_is_loaded_first_with_its_profile() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        route = a_route(LLAMA, urls={"ollama": ollama.url})
+        await ask(relay, route)
+        await ask(relay, route)
+        assert [one.path for one in ollama.requests] == ["/api/ps", "/api/generate", "/api/chat", "/api/chat"]
+        assert [(load.num_ctx, load.reload) for load in ollama.runners.loads] == [(16_384, False)]
+        for recorded in ollama.requests_to("/api/chat"):
+            assert recorded.json["options"]["num_ctx"] == 16_384
+            assert recorded.json["truncate"] is False
+            assert "shift" not in recorded.json
+
+
+async def test_a_model_loaded_with_another_context_is_loaded_again_before_the_call() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        await ask(relay, a_route(a_deployment("ollama:llama3.1:8b", context_tokens=4096), urls={"ollama": ollama.url}))
+        await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert ollama.loaded == {"llama3.1:8b": 16_384}
+        assert len(ollama.requests_to("/api/generate")) == 2
+
+
+async def test_a_resident_model_is_called_at_once() -> None:
+    async with FakeOllama() as ollama:
+        for _ in range(2):
+            async with a_relay() as relay:
+                await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert len(ollama.requests_to("/api/generate")) == 1
+
+
+async def test_callers_share_one_load_and_one_that_leaves_does_not_end_it() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.runners.gate.clear()
+        route = a_route(LLAMA, urls={"ollama": ollama.url})
+        leaver = asyncio.create_task(ask(relay, route))
+        await ollama.until(lambda: len(ollama.runners.loads) == 1)
+        stayer = asyncio.create_task(ask(relay, route))
+        await ollama.until(lambda: len(ollama.requests_to("/api/ps")) == 2)
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        ollama.runners.gate.set()
+        await stayer
+        assert [load.outcome for load in ollama.runners.loads] == ["loaded"]
+        assert len(ollama.requests_to("/api/generate")) == 1
+
+
+async def test_time_spent_loading_is_not_first_token_time() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.profile.load_s = 0.5
+        deadlines = Deadlines(load_s=10, first_token_s=0.3)
+        answer = await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}, deadlines=deadlines))
+        assert [one.failure for one in answer.attempts] == [""]
+
+
+async def test_a_load_that_takes_too_long_is_a_timeout() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.runners.gate.clear()
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}, deadlines=Deadlines(load_s=0.2)))
+    assert caught.value.status == 504
+    assert caught.value.message == (
+        'no deployment of role "planner" answered; the last, ollama:llama3.1:8b, failed with timeout: '
+        "the model was not ready within 0.2 s"
+    )
+
+
+async def test_a_load_that_fails_says_what_the_server_said() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.runners.load_errors["llama3.1:8b"] = "llama-server process has terminated: failed to allocate buffer"
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+    assert (caught.value.status, caught.value.failure_code) == (503, "model_load_failed")
+    assert "failed to allocate buffer" in caught.value.message
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_server_without_preloads_is_simply_called(status: int) -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.fail(faults.status(status, "404 page not found"), route="/api/generate")
+        answer = await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert answer.deployment is LLAMA
+
+
+@pytest.mark.parametrize("listing", [b"not json", b'{"models": null}', b"[]"])
+async def test_a_listing_nobody_understands_does_not_stop_the_call(listing: bytes) -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.overrides["/api/ps"] = listing
+        answer = await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert answer.deployment is LLAMA
+
+
+async def test_an_answer_that_ends_for_no_reason_is_truncated() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.say("", Reply(done_reason=""))
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+    assert caught.value.failure_code == "stream_truncated"
+    assert "Ollama ended its answer without saying why" in caught.value.message
+
+
+async def test_thoughts_come_in_both_spellings() -> None:
+    qwen = a_deployment("ollama:qwen3:8b", features=frozenset({"supports_thinking", "supports_tools"}))
+    async with FakeOllama(models=["qwen3:8b"]) as ollama, a_relay() as relay:
+        ollama.say("", Reply(thinking=("Let me", " see."), content=("Four.",)))
+        _, body = await ask_whole(relay, a_route(qwen, urls={"ollama": ollama.url}), reasoning_effort="high")
+        assert ollama.last.json["think"] == "high"
+    message = body["choices"][0]["message"]
+    assert message["reasoning_content"] == message["reasoning"] == "Let me see."
+    assert message["content"] == "Four."
+
+
+async def test_an_effort_is_not_sent_to_a_model_that_does_not_think() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}), reasoning_effort="high")
+        assert "think" not in ollama.last.json
+
+
+async def test_a_long_prompt_that_upstream_refuses_is_a_context_error_in_upstreams_words() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.profile.default_num_ctx = 64
+        unplanned = a_deployment("ollama:llama3.1:8b", context_tokens=None)
+        messages = [{"role": "user", "content": "a " * 70}]
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(unplanned, urls={"ollama": ollama.url}), messages=messages)
+    assert (caught.value.status, caught.value.failure_code) == (400, "context_length_exceeded")
+    assert caught.value.message.startswith("request (74 tokens) exceeds the available context size (64 tokens)")
+
+
+async def test_connections_are_used_again() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        for _ in range(5):
+            await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert ollama.connections == 1

@@ -1,0 +1,83 @@
+"""LiteLLM as imported: once, on our terms, and with account kept of what our Routers add to its process-wide tables."""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+_IMPORT_ENVIRONMENT: Final = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_MODE": "PRODUCTION",
+}
+"""LiteLLM takes these from the process environment alone. Without the first two it fetches files from the network while it
+is imported or used; without the last it loads the first ``.env`` file it finds upwards from where it is installed."""
+
+
+class Library:
+    """The imported module, and who uses which entry of its global price map.
+
+    A Router adds entries to ``litellm.model_cost`` and never takes them back, and two generations share them while one
+    drains; so they are counted here, and the last user's discard removes them. ``router`` and ``discard`` may run in any
+    thread.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self._shipped = frozenset(module.model_cost)
+        self._uses: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def router(self, model_list: Sequence[Mapping[str, object]]) -> tuple[Any, tuple[str, ...]]:
+        """A Router that serves as registry of deployments, and the price map entries it uses.
+
+        It never routes: no retries, no cooling, and the one strategy that leaves nothing behind.
+        """
+        with self._lock:
+            before = set(self.module.model_cost)
+            router = self.module.Router(
+                model_list=list(model_list),
+                routing_strategy="simple-shuffle",
+                num_retries=0,
+                disable_cooldowns=True,
+            )
+            added = set(self.module.model_cost) - before
+            entries = tuple(sorted((added | _names(model_list) & set(self._uses)) - self._shipped))
+            self._uses.update(entries)
+        return router, entries
+
+    def discard(self, router: Any, entries: Iterable[str]) -> None:
+        """Take a Router out of LiteLLM's callback lists, and its entries out of the price map where no other uses them."""
+        with self._lock:
+            router.discard()
+            self._uses.subtract(entries)
+            for name in [name for name, uses in self._uses.items() if uses <= 0]:
+                del self._uses[name]
+                self.module.model_cost.pop(name, None)
+
+
+@cache
+def load_library() -> Library:
+    """Import LiteLLM, which takes seconds: call it off the event loop.
+
+    There is one ``Library`` per process because there is one ``litellm`` per process, and its tables are global.
+    """
+    os.environ.update(_IMPORT_ENVIRONMENT)
+    import litellm
+
+    litellm.suppress_debug_info = True  # it prints advice to stdout otherwise
+    return Library(litellm)
+
+
+def _names(model_list: Sequence[Mapping[str, object]]) -> set[str]:
+    """The price map entries that these deployments may share with those of another Router."""
+    names: set[str] = set()
+    for entry in model_list:
+        parameters, info = entry.get("litellm_params"), entry.get("model_info")
+        if isinstance(parameters, Mapping):
+            names.add(str(parameters.get("model")))
+        if isinstance(info, Mapping):
+            names.add(str(info.get("id")))
+    return names

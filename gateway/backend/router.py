@@ -1,0 +1,215 @@
+"""One generation's deployments on the litellm lane, called one at a time. The relay owns order and failover."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+import httpx
+
+from gateway.backend.chunks import ends, has_content, plain_chunk
+from gateway.backend.errors import upstream_failed
+from gateway.backend.library import Library, load_library
+from gateway.domain.failure import FailureClass
+from gateway.domain.model import Lane, ModelRef
+from gateway.domain.ports import KeySource
+from gateway.errors import UpstreamFailed
+from gateway.rendering.names import MARK, deployment_id
+
+T = TypeVar("T")
+
+REQUEST_FIELDS: Final = frozenset(
+    {
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "modalities",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "stop",
+        "store",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+        "web_search_options",
+    }
+)
+"""The fields of a request that are handed on; everything else is left out. LiteLLM takes addresses, keys, headers, callbacks
+and made-up answers as arguments of the same call, so what a caller may name has to be listed."""
+
+_REFERENCE: Final = "os.environ/"
+_ROUTING: Final = frozenset({"order", "stream_timeout", "max_parallel_requests", "rpm", "tpm", "weight", "tags"})
+_SILENCE_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """How one deployment is called. ``silence_s`` is constant because LiteLLM keeps one connection pool per timeout;
+    the deadlines of a request are kept here, not by the pool."""
+
+    arguments: Mapping[str, object] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    silence_s: float
+    missing_key: str
+
+
+class LiteLLMBackend:
+    """Implements ``CompletionBackend``."""
+
+    def __init__(self, *, library: Library, router: Any, entries: Sequence[str], calls: Mapping[str, _Call]) -> None:
+        self._library = library
+        self._router = router
+        self._entries = tuple(entries)
+        self._calls = calls
+        self._secrets = tuple({secret for call in calls.values() for secret in call.secrets})
+        self._closed = False
+
+    @classmethod
+    def build(cls, config: Mapping[str, object], *, keys: KeySource) -> "LiteLLMBackend":
+        """A Router of those deployments of a rendered configuration that travel on the litellm lane.
+
+        ``keys`` answer for their ``api_key`` references, in memory only. Imports LiteLLM (seconds) and builds its Router
+        (milliseconds per deployment): call it off the event loop.
+        """
+        library = load_library()
+        entries = [entry for entry in _mappings(config.get("model_list")) if _mark(entry).get("lane") == Lane.LITELLM]
+        model_list = [_with_key(entry, keys=keys) for entry in entries]
+        router, used = library.router(model_list)
+        calls = {
+            str(_part(entry, "model_info")["id"]): _call(entry, written=written, router=router)
+            for entry, written in zip(model_list, entries, strict=True)
+        }
+        return cls(library=library, router=router, entries=used, calls=calls)
+
+    async def stream(
+        self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
+    ) -> AsyncGenerator[Mapping[str, object], None]:
+        """See ``CompletionBackend.stream``. Of ``body``, ``REQUEST_FIELDS`` are handed on.
+
+        ``total_s`` bounds the whole call; ``connect_s`` the connection, for those providers whose client can tell it apart.
+        """
+        call = self._found(role=role, ref=ref)
+        until = asyncio.get_running_loop().time() + total_s
+        arguments = {
+            **call.arguments,
+            **{name: value for name, value in body.items() if name in REQUEST_FIELDS},
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "num_retries": 0,
+            "max_retries": 0,
+            # LiteLLM would otherwise look for tools that it should call itself, with a package that it does not depend on.
+            "_skip_mcp_handler": True,
+            "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
+        }
+        upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until)
+        content_seen = False
+        try:
+            chunks = aiter(upstream)
+            while True:
+                waiting = anext(chunks, None)
+                chunk = await self._awaited(waiting, until=until, streaming=True, content_seen=content_seen)
+                # A stream that was cut ends with a finish reason too, but one that LiteLLM made up.
+                if (chunk is None or ends(chunk)) and _unfinished(upstream):
+                    raise UpstreamFailed(
+                        f"the stream of {ref} ended without a finish signal", failure=FailureClass.TRUNCATED
+                    )
+                if chunk is None:
+                    return
+                plain = plain_chunk(chunk)
+                content_seen = content_seen or has_content(plain)
+                yield plain
+        finally:
+            await upstream.aclose()
+
+    async def close(self) -> None:
+        """See ``CompletionBackend.close``. Calls that still run are not ended; a second close does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._library.discard, self._router, self._entries)
+
+    def _found(self, *, role: str, ref: ModelRef) -> _Call:
+        call = self._calls.get(deployment_id(role=role, ref=ref))
+        if call is None:
+            raise UpstreamFailed(
+                f'no deployment of "{ref}" for the role "{role}" on the litellm lane', failure=FailureClass.GONE
+            )
+        if call.missing_key:
+            raise UpstreamFailed(f'no key is known for the provider "{call.missing_key}"', failure=FailureClass.AUTH)
+        return call
+
+    async def _awaited(
+        self, waiting: Awaitable[T], *, until: float, streaming: bool = False, content_seen: bool = False
+    ) -> T:
+        try:
+            async with asyncio.timeout_at(until):
+                return await waiting
+        except Exception as error:  # LiteLLM lets through whatever the client of a provider raises
+            raise upstream_failed(
+                error, secrets=self._secrets, streaming=streaming, content_seen=content_seen
+            ) from error
+
+
+def _unfinished(upstream: Any) -> bool:
+    """Whether upstream has sent no finish reason of its own, neither in a chunk by itself nor with the last content."""
+    return upstream.received_finish_reason is None and upstream.intermittent_finish_reason is None
+
+
+def _with_key(entry: Mapping[str, object], *, keys: KeySource) -> dict[str, object]:
+    """``entry`` with its key reference replaced by the key, or left out where none is known."""
+    parameters = dict(_part(entry, "litellm_params"))
+    if str(parameters.get("api_key", "")).startswith(_REFERENCE):
+        key = keys.key(str(_mark(entry)["provider"]))
+        parameters["api_key"] = key.reveal() if key else ""
+    return {**entry, "litellm_params": parameters, "model_info": dict(_part(entry, "model_info"))}
+
+
+def _call(entry: Mapping[str, object], *, written: Mapping[str, object], router: Any) -> _Call:
+    """The arguments of ``entry`` as the Router holds them, its references resolved. ``written`` is the same entry before."""
+    held = router.get_deployment(str(_part(entry, "model_info")["id"])).litellm_params
+    names = [name for name in _part(entry, "litellm_params") if name not in _ROUTING]
+    arguments = {name: getattr(held, name) for name in names if getattr(held, name, None) is not None}
+    referred = [name for name, value in _part(written, "litellm_params").items() if str(value).startswith(_REFERENCE)]
+    silence = arguments.pop("timeout", None)
+    return _Call(
+        arguments=MappingProxyType(arguments),
+        secrets=tuple(str(arguments[name]) for name in referred if arguments.get(name)),
+        silence_s=float(silence) if isinstance(silence, int | float) else _SILENCE_S,
+        missing_key=str(_mark(entry)["provider"]) if arguments.get("api_key") == "" else "",
+    )
+
+
+def _mark(entry: Mapping[str, object]) -> Mapping[str, object]:
+    mark = _part(entry, "model_info").get(MARK)
+    return mark if isinstance(mark, Mapping) else {}
+
+
+def _part(entry: Mapping[str, object], name: str) -> Mapping[str, object]:
+    part = entry.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _mappings(value: object) -> list[Mapping[str, object]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, Sequence) else []

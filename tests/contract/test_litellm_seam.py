@@ -1,0 +1,394 @@
+"""The one room that imports LiteLLM, against a server that answers well, badly, late and not at all."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from fakes import faults
+from fakes.replies import Reply, ToolCall
+from fakes.upstream import FakeUpstream, UpstreamModel
+from gateway.backend.library import load_library
+from gateway.backend.router import LiteLLMBackend
+from gateway.domain.failure import FailureClass
+from gateway.domain.model import Lane, ModelRef, Provider
+from gateway.domain.ports import CompletionBackend
+from gateway.errors import UpstreamFailed
+from gateway.rendering.render import render
+from gateway.rendering.templates import Templates
+from plans import ROUTER_TEMPLATES, KnownKeys, a_cloud_deployment, a_cloud_provider, a_deployment, a_plan, a_role_plan
+
+KEY = "sk-made-up-0123456789"
+GPT = ModelRef(provider="openai", name="gpt-4o-mini")
+CLAUDE = ModelRef(provider="anthropic", name="claude-sonnet-4-5")
+HELLO: Mapping[str, object] = {"messages": [{"role": "user", "content": "say hello please"}]}
+ALL_KEYS = {"openai": KEY, "anthropic": KEY}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
+    pytest.mark.filterwarnings(
+        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
+    ),
+]
+
+CALLBACK_LISTS = (
+    "callbacks",
+    "success_callback",
+    "failure_callback",
+    "input_callback",
+    "service_callback",
+    "_async_success_callback",
+    "_async_failure_callback",
+)
+
+
+@pytest.fixture(autouse=True)
+def litellm_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that loading the library sets once per process, which the clean environment of each test takes away."""
+    load_library()
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    monkeypatch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeUpstream]:
+    models = [UpstreamModel(name="gpt-4o-mini", context_tokens=50), UpstreamModel(name="claude-sonnet-4-5")]
+    async with FakeUpstream(models=models, key=KEY) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def backend(upstream: FakeUpstream) -> AsyncIterator[LiteLLMBackend]:
+    built = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
+    yield built
+    await built.close()
+
+
+def config(*, openai_url: str, anthropic_url: str | None = None) -> dict[str, object]:
+    providers: dict[str, Provider] = {
+        "openai": a_cloud_provider("openai", url=openai_url),
+        "anthropic": a_cloud_provider("anthropic", url=anthropic_url),
+        "ollama": a_cloud_provider("ollama"),
+    }
+    planner = a_role_plan("planner", a_cloud_deployment(str(GPT)), parameters={"temperature": 0.2})
+    critic = a_role_plan("critic", a_cloud_deployment(str(CLAUDE)))
+    local = a_role_plan("local", a_deployment("ollama:mistral:latest", lane=Lane.OPENAI))
+    return render(
+        plan=a_plan(planner, critic, local),
+        providers=providers,
+        templates=Templates.load(ROUTER_TEMPLATES),
+        gateway_url="http://127.0.0.1:4000",
+    )
+
+
+def a_backend(
+    *, openai_url: str, anthropic_url: str | None = None, keys: Mapping[str, str] | None = None
+) -> LiteLLMBackend:
+    known = KnownKeys(by_provider=ALL_KEYS if keys is None else keys)
+    return LiteLLMBackend.build(config(openai_url=openai_url, anthropic_url=anthropic_url), keys=known)
+
+
+async def chunks(
+    backend: CompletionBackend,
+    body: Mapping[str, object] = HELLO,
+    *,
+    role: str = "planner",
+    ref: ModelRef = GPT,
+    total_s: float = 20.0,
+) -> list[Mapping[str, Any]]:
+    stream = backend.stream(role=role, ref=ref, body=body, connect_s=2.0, total_s=total_s)
+    return [chunk async for chunk in stream]
+
+
+async def failure(
+    backend: LiteLLMBackend, *, ref: ModelRef = GPT, total_s: float = 20.0, **body: object
+) -> UpstreamFailed:
+    role = "planner" if ref == GPT else "critic"
+    with pytest.raises(UpstreamFailed) as caught:
+        await chunks(backend, {**HELLO, **body}, role=role, ref=ref, total_s=total_s)
+    return caught.value
+
+
+def text(answer: list[Mapping[str, Any]]) -> str:
+    return "".join(choice["delta"].get("content") or "" for chunk in answer for choice in chunk["choices"])
+
+
+async def test_an_answer_comes_as_openai_chunks_with_the_usage_last(
+    backend: LiteLLMBackend, upstream: FakeUpstream
+) -> None:
+    upstream.say("gpt-4o-mini", Reply(content=("Hello", " there"), prompt_tokens=11))
+    answer = await chunks(backend)
+    assert text(answer) == "Hello there"
+    assert answer[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert [choice["finish_reason"] for chunk in answer for choice in chunk["choices"]][-1] == "stop"
+    assert answer[-1]["choices"] == []
+    assert answer[-1]["usage"]["prompt_tokens"] == 11
+    assert answer[-1]["usage"]["completion_tokens"] == 2
+
+
+async def test_an_anthropic_model_answers_in_the_same_chunks(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    upstream.say("claude-sonnet-4-5", Reply(content=("Good", " day")))
+    answer = await chunks(backend, role="critic", ref=CLAUDE)
+    assert text(answer) == "Good day"
+    assert answer[-1]["usage"]["completion_tokens"] == 2
+    assert upstream.requests[-1].path == "/v1/messages"
+
+
+async def test_a_tool_call_keeps_its_name_and_arguments(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    upstream.say("gpt-4o-mini", Reply(content=(), tool_calls=(ToolCall(name="look_up", arguments={"city": "Rome"}),)))
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+    answer = await chunks(backend, {**HELLO, "tools": [tool]})
+    calls = [call for chunk in answer for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", ())]
+    assert calls[0]["function"]["name"] == "look_up"
+    assert "".join(call["function"]["arguments"] for call in calls).replace(" ", "") == '{"city":"Rome"}'
+    assert upstream.requests[-1].json["tools"] == [tool]
+
+
+async def test_the_defaults_of_a_role_hold_until_the_caller_overrides_them(
+    backend: LiteLLMBackend, upstream: FakeUpstream
+) -> None:
+    await chunks(backend)
+    await chunks(backend, {**HELLO, "temperature": 0.9, "seed": 7})
+    first, second = upstream.requests
+    assert first.json["temperature"] == 0.2
+    assert (second.json["temperature"], second.json["seed"]) == (0.9, 7)
+
+
+async def test_only_what_belongs_to_the_wire_reaches_upstream(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    await chunks(backend)
+    assert set(upstream.requests[-1].json) == {"model", "messages", "stream", "stream_options", "temperature"}
+
+
+async def test_a_caller_cannot_redirect_forge_or_sign_a_call(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    async with FakeUpstream() as elsewhere:
+        hostile = {
+            "api_base": elsewhere.base_url,
+            "base_url": elsewhere.base_url,
+            "api_key": "sk-other",
+            "model": "other",
+            "custom_llm_provider": "anthropic",
+            "mock_response": "made up",
+            "extra_headers": {"x-forged": "1"},
+            "extra_body": {"model": "other"},
+            "fallbacks": ["other"],
+            "num_retries": 5,
+            "timeout": 0.001,
+            "stream": False,
+        }
+        answer = await chunks(backend, {**HELLO, **hostile})
+        assert not elsewhere.requests
+    assert text(answer) == "Hello from gpt-4o-mini"
+    seen = upstream.requests[-1]
+    assert seen.headers["Authorization"] == f"Bearer {KEY}"
+    assert "x-forged" not in seen.headers
+    assert seen.json["model"] == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+@pytest.mark.parametrize(
+    "fault", [faults.eof(after_chunks=2), faults.cut(after_chunks=2), faults.reset(after_chunks=2)]
+)
+async def test_a_stream_that_was_cut_is_an_error_and_never_a_clean_end(
+    backend: LiteLLMBackend, upstream: FakeUpstream, fault: faults.Fault, ref: ModelRef
+) -> None:
+    upstream.fail(fault)
+    assert (await failure(backend, ref=ref)).failure is FailureClass.TRUNCATED
+
+
+async def test_a_stream_that_ends_before_any_content_names_its_model(
+    backend: LiteLLMBackend, upstream: FakeUpstream
+) -> None:
+    upstream.fail(faults.eof(after_chunks=0))
+    error = await failure(backend)
+    assert str(error) == "the stream of openai:gpt-4o-mini ended without a finish signal"
+
+
+async def test_a_missing_done_line_is_no_failure(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    upstream.sends_done = False
+    assert text(await chunks(backend)) == "Hello from gpt-4o-mini"
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+async def test_closing_the_iterator_closes_upstream(
+    backend: LiteLLMBackend, upstream: FakeUpstream, ref: ModelRef
+) -> None:
+    upstream.fail(faults.stall(after_chunks=4))
+    role = "planner" if ref == GPT else "critic"
+    async with aclosing(backend.stream(role=role, ref=ref, body=HELLO, connect_s=2.0, total_s=20.0)) as stream:
+        await anext(stream)
+    await upstream.until(lambda: upstream.requests[-1].outcome == "disconnected")
+
+
+@pytest.mark.parametrize("fault", [faults.hang(), faults.stall(after_chunks=1)])
+async def test_cancelling_a_waiting_call_closes_upstream(
+    backend: LiteLLMBackend, upstream: FakeUpstream, fault: faults.Fault
+) -> None:
+    upstream.fail(fault)
+    task = asyncio.create_task(chunks(backend))
+    await upstream.until(lambda: bool(upstream.requests))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await upstream.until(lambda: upstream.requests[-1].outcome == "disconnected")
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, FailureClass.BAD_REQUEST),
+        (401, FailureClass.AUTH),
+        (402, FailureClass.AUTH),
+        (403, FailureClass.AUTH),
+        (404, FailureClass.GONE),
+        (422, FailureClass.BAD_REQUEST),
+        (429, FailureClass.RATE_LIMIT),
+        (500, FailureClass.UPSTREAM_ERROR),
+        (502, FailureClass.UPSTREAM_ERROR),
+        (503, FailureClass.OVERLOADED),
+        (504, FailureClass.UPSTREAM_ERROR),
+        (529, FailureClass.OVERLOADED),
+    ],
+)
+async def test_the_status_that_upstream_answered_decides_the_class(
+    backend: LiteLLMBackend, upstream: FakeUpstream, status: int, expected: FailureClass, ref: ModelRef
+) -> None:
+    upstream.fail(faults.status(status, '{"error": {"message": "no", "type": "x"}, "type": "error"}'))
+    error = await failure(backend, ref=ref)
+    assert (error.failure, error.status) == (expected, status)
+
+
+async def test_each_failure_is_one_call_and_never_retried(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    upstream.fail(faults.status(500, "{}"))
+    await failure(backend)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+async def test_the_wait_that_upstream_asks_for_is_handed_on(
+    backend: LiteLLMBackend, upstream: FakeUpstream, ref: ModelRef
+) -> None:
+    upstream.fail(faults.status(429, '{"error": {"message": "slow down"}}', retry_after="7"))
+    assert (await failure(backend, ref=ref)).retry_after_s == 7.0
+
+
+async def test_a_prompt_that_is_too_long_says_how_long_it_was(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    error = await failure(backend, messages=[{"role": "user", "content": "word " * 80}])
+    assert (error.failure, error.status, error.prompt_tokens) == (FailureClass.CONTEXT_LENGTH, 400, 84)
+
+
+async def test_a_feature_that_the_model_lacks_is_its_own_class(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    upstream.fail(faults.status(400, '{"error": {"message": "this model does not support tools"}}'))
+    error = await failure(backend)
+    assert (error.failure, str(error)) == (FailureClass.CAPABILITY, "this model does not support tools")
+
+
+async def test_a_refused_connection_is_a_transport_failure(upstream: FakeUpstream) -> None:
+    backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
+    await upstream.stop()
+    for ref in (GPT, CLAUDE):
+        error = await failure(backend, ref=ref)
+        assert (error.failure, error.status) == (FailureClass.TRANSPORT, None)
+    await backend.close()
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+async def test_a_connection_reset_before_any_byte_is_a_transport_failure(
+    backend: LiteLLMBackend, upstream: FakeUpstream, ref: ModelRef
+) -> None:
+    upstream.fail(faults.reset())
+    assert (await failure(backend, ref=ref)).failure is FailureClass.TRANSPORT
+
+
+async def test_silence_is_ended_by_the_deadline_of_the_call(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    upstream.fail(faults.hang(), times=1)
+    upstream.fail(faults.stall(after_chunks=0), times=1)
+    upstream.fail(faults.stall(after_chunks=2), times=1)
+    expected = {
+        FailureClass.TIMEOUT: "no answer within the time allowed",
+        FailureClass.TIMEOUT_FIRST_TOKEN: "no content within the time allowed",
+        FailureClass.STALL: "the stream did not end within the time allowed",
+    }
+    for kind, words in expected.items():
+        error = await failure(backend, total_s=0.5)
+        assert (error.failure, str(error)) == (kind, words)
+
+
+async def test_an_error_event_in_a_stream_carries_the_words_of_upstream(
+    backend: LiteLLMBackend, upstream: FakeUpstream
+) -> None:
+    upstream.fail(faults.error("the engine fell over", after_chunks=1))
+    error = await failure(backend)
+    assert (error.failure, str(error)) == (FailureClass.UPSTREAM_ERROR, "the engine fell over")
+
+
+async def test_an_unreadable_chunk_counts_as_a_cut_stream(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    upstream.fail(faults.garbage("data: {nonsense", after_chunks=1))
+    assert (await failure(backend)).failure is FailureClass.TRUNCATED
+
+
+async def test_a_key_that_upstream_echoes_is_not_in_the_message(
+    backend: LiteLLMBackend, upstream: FakeUpstream
+) -> None:
+    upstream.fail(faults.status(401, f'{{"error": {{"message": "wrong key {KEY}"}}}}'))
+    assert str(await failure(backend)) == "wrong key [redacted]"
+
+
+async def test_without_a_key_nothing_is_sent(upstream: FakeUpstream) -> None:
+    backend = a_backend(openai_url=upstream.base_url, keys={})
+    error = await failure(backend)
+    assert (error.failure, str(error)) == (FailureClass.AUTH, 'no key is known for the provider "openai"')
+    assert not upstream.requests
+    await backend.close()
+
+
+async def test_a_deployment_of_another_lane_is_not_there(backend: LiteLLMBackend) -> None:
+    mistral = ModelRef(provider="ollama", name="mistral:latest")
+    with pytest.raises(UpstreamFailed) as caught:
+        await chunks(backend, role="local", ref=mistral)
+    assert caught.value.failure is FailureClass.GONE
+    assert str(caught.value) == 'no deployment of "ollama:mistral:latest" for the role "local" on the litellm lane'
+
+
+def test_a_key_is_in_no_representation() -> None:
+    backend = a_backend(openai_url="http://127.0.0.1:9/v1")
+    shown = f"{backend!r} {vars(backend)['_calls']!r}"
+    asyncio.run(backend.close())
+    assert KEY not in shown
+
+
+async def test_thirty_backends_leave_nothing_behind_in_litellm(upstream: FakeUpstream) -> None:
+    before = footprint()
+    for _ in range(30):
+        backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
+        await backend.close()
+    backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
+    assert footprint() != before
+    assert text(await chunks(backend)) == "Hello from gpt-4o-mini"
+    await backend.close()
+    await backend.close()
+    gc.collect()
+    assert footprint() == before
+
+
+async def test_a_backend_that_drains_takes_nothing_from_the_one_that_follows(upstream: FakeUpstream) -> None:
+    module = load_library().module
+    before = footprint()
+    names = set(module.model_cost)
+    old = a_backend(openai_url=upstream.base_url)
+    added = set(module.model_cost) - names
+    new = a_backend(openai_url=upstream.base_url)
+    await old.close()
+    assert added <= set(module.model_cost)
+    assert text(await chunks(new)) == "Hello from gpt-4o-mini"
+    await new.close()
+    assert footprint() == before
+
+
+def footprint() -> dict[str, int]:
+    """How long LiteLLM's process-wide tables are."""
+    module = load_library().module
+    lists = {name: len(getattr(module, name)) for name in CALLBACK_LISTS}
+    return {**lists, "model_cost": len(module.model_cost)}

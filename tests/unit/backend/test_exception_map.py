@@ -1,0 +1,165 @@
+"""How LiteLLM's exceptions, and what lies under them, become failure classes."""
+
+import json
+
+import httpx
+import pytest
+
+from gateway.backend.errors import BY_STATUS, CERTAIN, redacted, retry_after_s, upstream_failed
+from gateway.backend.library import load_library
+from gateway.domain.failure import FailureClass
+from gateway.errors import UpstreamFailed
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
+    pytest.mark.filterwarnings(
+        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
+    ),
+]
+
+DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
+LATER = "Sun, 22 Nov 2026 10:00:45 GMT"
+
+
+def under(top: Exception, *below: Exception) -> Exception:
+    """``top``, raised while handling the first of ``below``, which was raised while handling the next."""
+    error = top
+    for one in below:
+        error.__context__ = one
+        error = one
+    return top
+
+
+def answered(status: int, headers: dict[str, str] | None = None) -> httpx.HTTPStatusError:
+    request = httpx.Request("POST", "http://127.0.0.1/")
+    response = httpx.Response(status, headers=headers, request=request)
+    return httpx.HTTPStatusError("", request=request, response=response)
+
+
+def test_every_exception_of_the_installed_litellm_is_mapped_exactly_once() -> None:
+    module = load_library().module.exceptions
+    theirs = {
+        name
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, BaseException) and kind.__module__ == module.__name__
+    }
+    assert theirs == set(CERTAIN) | set(BY_STATUS)
+    assert not set(CERTAIN) & set(BY_STATUS)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("AuthenticationError", FailureClass.AUTH),
+        ("BadRequestError", FailureClass.BAD_REQUEST),
+        ("ContentPolicyViolationError", FailureClass.CONTENT_POLICY),
+        ("ContextWindowExceededError", FailureClass.CONTEXT_LENGTH),
+        ("InternalServerError", FailureClass.UPSTREAM_ERROR),
+        ("RateLimitError", FailureClass.RATE_LIMIT),
+        ("ServiceUnavailableError", FailureClass.OVERLOADED),
+        ("Timeout", FailureClass.TIMEOUT),
+        ("UnsupportedParamsError", FailureClass.CAPABILITY),
+    ],
+)
+def test_an_exception_that_litellm_raised_by_itself_is_mapped_by_type(name: str, expected: FailureClass) -> None:
+    error = getattr(load_library().module.exceptions, name)(message="no", model="m", llm_provider="p")
+    failed = upstream_failed(error)
+    assert (failed.failure, failed.status) == (expected, None)
+
+
+def test_what_upstream_answered_outweighs_what_litellm_made_of_it() -> None:
+    error = load_library().module.exceptions.InternalServerError(message="busy", model="m", llm_provider="p")
+    failed = upstream_failed(under(error, RuntimeError(), answered(529, {"Retry-After": "3"})))
+    assert (failed.failure, failed.status, failed.retry_after_s) == (FailureClass.OVERLOADED, 529, 3.0)
+
+
+def test_an_exception_around_the_real_one_is_unwrapped() -> None:
+    module = load_library().module.exceptions
+    inner = module.RateLimitError(message="slow down", model="m", llm_provider="p")
+    error = module.MidStreamFallbackError(message="x", model="m", llm_provider="p", original_exception=inner)
+    failed = upstream_failed(error)
+    assert (failed.failure, str(failed)) == (FailureClass.RATE_LIMIT, "slow down")
+
+
+def test_an_earlier_attempt_is_not_blamed_for_a_later_one() -> None:
+    earlier = UpstreamFailed("busy", failure=FailureClass.OVERLOADED, status=503)
+    earlier.__cause__ = answered(503)
+    assert upstream_failed(under(ValueError("odd"), earlier)).failure is FailureClass.UPSTREAM_ERROR
+
+
+@pytest.mark.parametrize(
+    ("error", "streaming", "content_seen", "expected"),
+    [
+        (httpx.ConnectError("refused"), False, False, FailureClass.TRANSPORT),
+        (ConnectionResetError("reset"), False, False, FailureClass.TRANSPORT),
+        (httpx.ReadError("cut"), True, False, FailureClass.TRUNCATED),
+        (httpx.RemoteProtocolError("cut"), True, True, FailureClass.TRUNCATED),
+        (httpx.ConnectTimeout("late"), False, False, FailureClass.TIMEOUT),
+        (TimeoutError(), False, False, FailureClass.TIMEOUT),
+        (httpx.ReadTimeout("late"), True, False, FailureClass.TIMEOUT_FIRST_TOKEN),
+        (httpx.ReadTimeout("late"), True, True, FailureClass.STALL),
+        (json.JSONDecodeError("bad", "{", 0), True, True, FailureClass.TRUNCATED),
+        (json.JSONDecodeError("bad", "{", 0), False, False, FailureClass.UPSTREAM_ERROR),
+        (KeyError("choices"), False, False, FailureClass.UPSTREAM_ERROR),
+    ],
+)
+def test_without_an_answer_the_moment_of_the_failure_decides(
+    error: Exception, streaming: bool, content_seen: bool, expected: FailureClass
+) -> None:
+    assert upstream_failed(error, streaming=streaming, content_seen=content_seen).failure is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("registry.ollama.ai/library/phi3 does not support tools", FailureClass.CAPABILITY),
+        ("this model doesn't support image input", FailureClass.CAPABILITY),
+        ("the request exceeds the available context size", FailureClass.CONTEXT_LENGTH),
+        ("temperature must be below 2", FailureClass.BAD_REQUEST),
+    ],
+)
+def test_a_400_is_told_apart_by_its_words_where_no_type_does(words: str, expected: FailureClass) -> None:
+    assert upstream_failed(under(ValueError(words), answered(400))).failure is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ("maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.", 5000),
+        ("prompt is too long: 210000 tokens > 200000 maximum", 210_000),
+        ("the input exceeds the context length", None),
+    ],
+)
+def test_the_length_that_upstream_counted_is_read_from_its_words(words: str, count: int | None) -> None:
+    error = load_library().module.exceptions.ContextWindowExceededError(message=words, model="m", llm_provider="p")
+    failed = upstream_failed(error)
+    assert (failed.failure, failed.prompt_tokens) == (FailureClass.CONTEXT_LENGTH, count)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+        ({"retry-after": "-1"}, 0.0),
+        ({"retry-after": LATER, "date": DATE}, 45.0),
+        ({"retry-after": DATE, "date": LATER}, 0.0),
+        ({"retry-after": LATER}, None),
+        ({"retry-after": "soon", "date": DATE}, None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_milliseconds_or_date(headers: dict[str, str], expected: float | None) -> None:
+    assert retry_after_s(headers) == expected
+
+
+def test_secrets_are_removed_by_exact_value_the_longest_first() -> None:
+    text = "keys sk-abc-long and sk-abc and sk-other"
+    assert redacted(text, secrets=["sk-abc", "sk-abc-long", ""]) == "keys [redacted] and [redacted] and sk-other"
+
+
+def test_the_names_that_litellm_puts_before_a_message_are_left_out() -> None:
+    error = RuntimeError("litellm.RateLimitError: RateLimitError: OpenAIException - slow down: 3 s")
+    assert str(upstream_failed(error)) == "slow down: 3 s"
+    assert str(upstream_failed(RuntimeError())) == "RuntimeError"

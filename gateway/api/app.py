@@ -1,0 +1,133 @@
+"""The ASGI application, assembled in one place: routes, then what wraps them, in order."""
+
+import logging
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.api.admin import Admin
+from gateway.api.chat import ChatCompletions
+from gateway.api.errors import error_body, error_object
+from gateway.api.health import Health
+from gateway.api.models import Models
+from gateway.api.origin import LoopbackOnly
+from gateway.api.reply import send_body
+from gateway.errors import RolegateError, Unsupported
+from gateway.relay.relay import Relay
+from gateway.runtime.controller import Controller
+from gateway.runtime.swap import Switchboard
+
+_log = logging.getLogger(__name__)
+
+CHAT_PATH: Final = "/v1/chat/completions"
+_NOT_OFFERED: Final = (
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/audio/{rest:path}",
+    "/v1/images/{rest:path}",
+    "/v1/files",
+    "/v1/batches",
+    "/v1/moderations",
+)
+
+
+def build_app(
+    *,
+    relay: Relay,
+    controller: Controller,
+    switchboard: Switchboard,
+    body_limit_bytes: int,
+    loopback_only: bool,
+) -> ASGIApp:
+    """The whole application. ``loopback_only`` turns on the Host and Origin checks."""
+    chat = ChatCompletions(relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes)
+    models = Models(switchboard=switchboard)
+    health = Health(controller=controller, switchboard=switchboard)
+    admin = Admin(controller=controller, switchboard=switchboard)
+    routes = [
+        Route("/v1/models", models.list),
+        Route("/v1/models/{id:path}", models.show),
+        Route("/healthz", health.alive),
+        Route("/readyz", health.ready),
+        Route("/admin/v1/status", admin.status),
+        Route("/admin/v1/plan", admin.plan),
+        *(Route(path, _not_offered, methods=["GET", "POST", "DELETE"]) for path in _NOT_OFFERED),
+    ]
+    app: ASGIApp = Starlette(
+        routes=routes,
+        exception_handlers={RolegateError: _our_error, HTTPException: _http_error},
+    )
+    app = _HotPath(app, chat=chat)
+    if loopback_only:
+        app = LoopbackOnly(app)
+    return _LastLine(app)
+
+
+async def _not_offered(request: Request) -> Response:
+    error = Unsupported(f"{request.url.path} is not offered", hint=f"use POST {CHAT_PATH}")
+    return JSONResponse(error_object(error), status_code=error.http_status)
+
+
+async def _our_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RolegateError)  # noqa: S101  (starlette's handler type is wider than its registration)
+    return JSONResponse(error_object(error), status_code=error.http_status)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  (as above)
+    content = {
+        "message": f"{request.method} {request.url.path}: {error.detail}",
+        "type": "invalid_request_error",
+        "code": "not_found" if error.status_code == 404 else "http_error",
+        "param": None,
+        "source": "gateway",
+    }
+    return JSONResponse({"error": content}, status_code=error.status_code, headers=error.headers)
+
+
+class _HotPath:
+    """Takes chat requests before the router: they are nearly all of the traffic, and need none of it."""
+
+    def __init__(self, app: ASGIApp, *, chat: ASGIApp) -> None:
+        self._app = app
+        self._chat = chat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == CHAT_PATH and scope["method"] == "POST":
+            await self._chat(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class _LastLine:
+    """Whatever nobody foresaw becomes a logged 500 in the common shape, if the answer has not begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            _log.exception("unexpected error", extra={"path": scope["path"]})
+            if begun:
+                raise
+            error = RolegateError("an unexpected error; the gateway's log has the details")
+            await send_body(send, status=500, body=error_body(error))

@@ -1,0 +1,43 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``: the roles first, then the model references."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.api.errors import error_object
+from gateway.domain.nearest import nearest_name
+from gateway.errors import UnknownRole
+from gateway.runtime.generation import Generation
+from gateway.runtime.swap import Switchboard
+
+
+def _entries(generation: Generation) -> list[dict[str, object]]:
+    created = int(generation.created_s)
+    roles = [
+        {"id": name, "object": "model", "created": created, "owned_by": "rolegate"}
+        for name, plan in generation.roles.items()
+        if plan.deployments
+    ]
+    references = [
+        {"id": reference, "object": "model", "created": created, "owned_by": reference.partition(":")[0]}
+        for reference in generation.references
+    ]
+    return [*roles, *references]
+
+
+class Models:
+    """The two routes, over the live generation."""
+
+    def __init__(self, *, switchboard: Switchboard) -> None:
+        self._switchboard = switchboard
+
+    async def list(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": _entries(self._switchboard.live)})
+
+    async def show(self, request: Request) -> Response:
+        name = request.path_params["id"]
+        entries = {str(entry["id"]): entry for entry in _entries(self._switchboard.live)}
+        if name in entries:
+            return JSONResponse(entries[name])
+        roles = [one for one, plan in self._switchboard.live.roles.items() if plan.deployments]
+        error = UnknownRole(name=name, roles=roles, nearest=nearest_name(name, entries))
+        return JSONResponse(error_object(error), status_code=error.http_status)

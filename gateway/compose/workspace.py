@@ -1,0 +1,182 @@
+"""What every command starts from: folders, configuration, and one look at the world."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from gateway.compose.parts import Parts, SystemClock
+from gateway.config.environ import Environment
+from gateway.config.folders import config_folder, templates_folder
+from gateway.config.load import load
+from gateway.config.settings import Configuration
+from gateway.domain.model import ProviderKind, parse_reference
+from gateway.domain.plan import Plan
+from gateway.domain.ports import Discovery
+from gateway.domain.resources import GB, Resources
+from gateway.domain.role import Role
+from gateway.domain.selection import Selection, select
+from gateway.embedded.pull import Progress, pull
+from gateway.errors import GatewayUnreachable, UnknownName
+from gateway.rendering.render import render
+from gateway.rendering.templates import Templates
+from gateway.resources import HostProbe
+from gateway.runtime.clashes import check_names
+
+STATUS_DEADLINE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a command line says above all files. ``memory_gb`` and ``vram_gb`` stand in for measured memory; ``settings`` are
+    server settings by name."""
+
+    config_dir: Path | None = None
+    profile: str | None = None
+    memory_gb: float | None = None
+    vram_gb: float | None = None
+    settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """One look at the world, and what would be decided."""
+
+    configuration: Configuration
+    discovery: Discovery
+    resources: Resources
+    selection: Selection
+    warnings: tuple[str, ...] = ()
+
+
+class Workspace:
+    """The folders of one installation and the configuration in them."""
+
+    def __init__(self, *, options: Options, environment: Environment) -> None:
+        self.options = options
+        self.environment = environment
+        self.config_folder = config_folder(flag=options.config_dir, environment=environment)
+        self.templates_folder = templates_folder(config_folder=self.config_folder, environment=environment)
+        self.state_folder = environment.state_dir
+        self.data_folder = environment.data_dir
+        self._configuration: Configuration | None = None
+
+    @classmethod
+    def open(cls, options: Options) -> "Workspace":
+        """Find the folders. Raises ``ConfigInvalid`` when one that was named does not exist."""
+        return cls(options=options, environment=Environment.read())
+
+    def configuration(self) -> Configuration:
+        """The merged configuration, read once. Raises ``ConfigInvalid`` with every problem."""
+        if self._configuration is None:
+            self._configuration = load(
+                folder=self.config_folder,
+                state_folder=self.state_folder,
+                environment=self.environment,
+                profile=self.options.profile,
+                flags=self.options.settings,
+            )
+        return self._configuration
+
+    def parts(self) -> Parts:
+        """Registry, engine and keys for this configuration; the caller closes them."""
+        return Parts(
+            configuration=self.configuration(),
+            environment=self.environment,
+            state_folder=self.state_folder,
+            data_folder=self.data_folder,
+            clock=SystemClock(),
+        )
+
+    def resources(self) -> Resources:
+        """This machine now, or as the options have it."""
+        measured = HostProbe().sample()
+        if self.options.memory_gb is not None:
+            measured = replace(
+                measured,
+                memory_available_bytes=round(self.options.memory_gb * GB),
+                memory_assumed=True,
+                source="--memory-gb",
+            )
+        if self.options.vram_gb is not None:
+            measured = replace(measured, vram_available_bytes=round(self.options.vram_gb * GB), vram_assumed=True)
+        return measured
+
+    async def survey(self) -> Survey:
+        """Discover, sample, select: what a gateway started now would do."""
+        parts = await asyncio.to_thread(self.parts)
+        try:
+            discovery = await parts.registry.refresh()
+        finally:
+            await parts.close()
+        configuration = self.configuration()
+        check_names(configuration, discovery)
+        resources = self.resources()
+        selection = select(
+            roles=configuration.roles, discovery=discovery, resources=resources, policy=configuration.policy
+        )
+        return Survey(
+            configuration=configuration,
+            discovery=discovery,
+            resources=resources,
+            selection=selection,
+            warnings=tuple(warning for state in discovery.providers for warning in state.warnings),
+        )
+
+    def reselect(self, survey: Survey, *, role: Role) -> Survey:
+        """The same world with one role changed."""
+        roles = {**survey.configuration.roles, role.name: role}
+        selection = select(
+            roles=roles,
+            discovery=survey.discovery,
+            resources=survey.resources,
+            policy=survey.configuration.policy,
+        )
+        return replace(survey, selection=selection)
+
+    def render(self, survey: Survey) -> dict[str, object]:
+        """The LiteLLM router configuration of the plan. Raises ``TemplateInvalid``."""
+        return self.render_plan(survey.selection.plan, survey.discovery)
+
+    def render_plan(self, plan: Plan, discovery: Discovery) -> dict[str, object]:
+        return render(
+            plan=plan,
+            providers={state.provider.name: state.provider for state in discovery.providers},
+            templates=Templates.load(self.templates_folder),
+            gateway_url=self.url,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches the gateway, without a path."""
+        settings = self.configuration().gateway
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"http://{host}:{settings.port}"
+
+    async def status(self) -> dict[str, object]:
+        """What the running gateway says of itself. Raises ``GatewayUnreachable``."""
+        import httpx
+
+        address = f"{self.url}/admin/v1/status"
+        try:
+            async with httpx.AsyncClient(timeout=STATUS_DEADLINE_S, trust_env=False) as client:
+                answer = await client.get(address)
+                content = answer.json()
+        except (httpx.HTTPError, ValueError) as exc:
+            raise GatewayUnreachable(url=self.url, reason=str(exc) or type(exc).__name__) from exc
+        if answer.status_code != 200 or not isinstance(content, dict) or "generation" not in content:
+            raise GatewayUnreachable(url=self.url, reason="what listens there is not this gateway")
+        return content
+
+    def pull(self, reference: str, *, progress: Progress) -> Path:
+        """Fetch a model of the embedded engine. Raises ``UnknownName`` for a provider that nothing can be pulled to."""
+        engines = [one.name for one in self.configuration().providers if one.kind is ProviderKind.EMBEDDED]
+        names = {one.name for one in self.configuration().providers}
+        named = parse_reference(reference, providers=names | {"embedded"})
+        if named.provider not in (*engines, "embedded"):
+            raise UnknownName(kind="embedded model", name=reference, known=[f"{one}:…" for one in engines])
+        return pull(named.name, data_folder=self.data_folder, progress=progress, provider=named.provider)

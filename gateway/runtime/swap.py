@@ -1,0 +1,70 @@
+"""The pointer to the live generation: requests are admitted under it, and moving it drops none of them."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gateway.errors import GatewayStarting
+from gateway.runtime.generation import Generation, GenerationState
+
+_log = logging.getLogger(__name__)
+
+
+class Switchboard:
+    """Owns the live generation and those that still drain."""
+
+    def __init__(self) -> None:
+        self._live: Generation | None = None
+        self._discards: set[asyncio.Task[None]] = set()
+
+    @property
+    def live(self) -> Generation:
+        """The generation that new requests are admitted under. Raises ``GatewayStarting``."""
+        if self._live is None:
+            raise GatewayStarting
+        return self._live
+
+    @property
+    def started(self) -> bool:
+        return self._live is not None
+
+    @contextmanager
+    def admit(self) -> Iterator[Generation]:
+        """Hold the live generation for the length of one request."""
+        generation = self.live
+        generation.in_flight += 1
+        try:
+            yield generation
+        finally:
+            generation.in_flight -= 1
+            self._discard_if_idle(generation)
+
+    def install(self, generation: Generation) -> None:
+        """Move the pointer. The old generation drains and is discarded once its last request is done."""
+        old, self._live = self._live, generation
+        if old is not None:
+            old.state = GenerationState.DRAINING
+            self._discard_if_idle(old)
+
+    def _discard_if_idle(self, generation: Generation) -> None:
+        if generation.state is not GenerationState.DRAINING or generation.in_flight:
+            return
+        generation.state = GenerationState.DISCARDED
+        task = asyncio.get_running_loop().create_task(_release(generation))
+        self._discards.add(task)
+        task.add_done_callback(self._discards.discard)
+
+    async def close(self) -> None:
+        """Release everything; the caller has stopped admitting requests."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.state = GenerationState.DISCARDED
+            await _release(live)
+        await asyncio.gather(*self._discards)
+
+
+async def _release(generation: Generation) -> None:
+    if generation.backend is not None:
+        await generation.backend.close()
+    _log.info("generation discarded", extra={"generation": generation.number})

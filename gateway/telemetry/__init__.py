@@ -1,0 +1,1 @@
+"""Logs, and the filter that keeps secrets out of them."""

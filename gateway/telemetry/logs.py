@@ -1,0 +1,70 @@
+"""One log stream on stderr, as text for people or JSON lines for machines, with every known secret masked."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from typing import Final, Literal, TextIO
+
+from gateway.domain.secret import Secret
+
+MASK: Final = "[secret]"
+_TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class Redactor:
+    """Masks known secrets by exact value: an upstream may echo a key in any wording."""
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        self._texts: tuple[str, ...] = ()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: Secret) -> None:
+        text = secret.reveal()
+        if text and text not in self._texts:
+            self._texts = tuple(sorted((*self._texts, text), key=len, reverse=True))
+
+    def clean(self, text: str) -> str:
+        for secret in self._texts:
+            if secret in text:
+                text = text.replace(secret, MASK)
+        return text
+
+
+class LineFormatter(logging.Formatter):
+    """``2026-11-22T10:00:00Z INFO runtime: message key=value``, or the same as one JSON object; UTC."""
+
+    def __init__(self, *, form: Literal["text", "json"], redactor: Redactor) -> None:
+        super().__init__()
+        self._form = form
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
+        name = record.name.removeprefix("gateway.")
+        when = time.strftime(_TIME_FORMAT, time.gmtime(record.created))
+        message = record.getMessage()
+        trouble = self.formatException(record.exc_info) if record.exc_info else ""
+        if self._form == "json":
+            fields = {"time": when, "level": record.levelname.lower(), "logger": name, "message": message, **extra}
+            if trouble:
+                fields["exception"] = trouble
+            return self._redactor.clean(json.dumps(fields, default=str, ensure_ascii=False))
+        pairs = "".join(f" {key}={value}" for key, value in extra.items())
+        line = f"{when} {record.levelname:<7} {name}: {message}{pairs}"
+        return self._redactor.clean(f"{line}\n{trouble}" if trouble else line)
+
+
+def start_logging(
+    *, form: Literal["text", "json"], level: int, redactor: Redactor, stream: TextIO | None = None
+) -> None:
+    """Send all logs of this process through one handler; libraries below warning level stay quiet."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(LineFormatter(form=form, redactor=redactor))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("gateway").setLevel(level)

@@ -1,0 +1,1 @@
+"""The commands: parse, call, render. Data goes to stdout, talk to stderr."""

@@ -1,0 +1,138 @@
+"""`rolegate config`: the merged configuration, its origin and its schema."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+
+from gateway.cli.command import Call, add_command, add_group
+from gateway.cli.console import Console
+from gateway.cli.masking import masked
+from gateway.cli.named import must_know
+from gateway.cli.tables import Cell, Column, Table
+from gateway.cli.yaml_text import as_yaml
+from gateway.errors import ConfigInvalid, Problem
+
+
+def add_to(app: typer.Typer) -> None:
+    group = add_group(app, name="config", about="The configuration: all layers merged.")
+    add_command(group, show, name="show")
+    add_command(group, validate, name="validate")
+    add_command(group, schema, name="schema")
+    add_command(group, path, name="path")
+
+
+def show(
+    call: Call, *, origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False
+) -> None:
+    """The merged values of all layers."""
+    configuration = call.workspace().configuration()
+    call.console.warn([str(one) for one in configuration.warnings])
+    if not origin:
+        values = masked(configuration.values)
+        if call.console.json:
+            call.console.value(values)
+        else:
+            call.console.text(as_yaml(values))
+        return
+    from gateway.config.set_path import format_set_path
+
+    leaves = [
+        {
+            "path": format_set_path(path),
+            "value": masked(value, key=str(path[-1])),
+            "layer": source.layer.value,
+            "file": source.file,
+        }
+        for path, value, source in configuration.provenance.leaves()
+    ]
+    if call.console.json:
+        call.console.value(leaves)
+        return
+    if not leaves:
+        call.console.talk("no layer sets anything")
+    elif call.console.is_terminal:
+        _print_by_file(leaves, console=call.console)
+    else:
+        call.console.text(*(f"{_assignment(one)}  # {one['layer']}, {one['file']}" for one in leaves))
+
+
+def _print_by_file(leaves: Sequence[Mapping[str, object]], *, console: Console) -> None:
+    """The values under the file that sets them: a terminal has no room for both on one line."""
+    for file, layer in dict.fromkeys((one["file"], one["layer"]) for one in leaves):
+        console.line(Cell(text=f"{file}", style="bold"), Cell(text=f"({layer})", style="dim"))
+        for one in leaves:
+            if (one["file"], one["layer"]) == (file, layer):
+                console.line(_assignment(one), indent=2)
+
+
+def _assignment(leaf: Mapping[str, object]) -> str:
+    return f"{leaf['path']} = {json.dumps(leaf['value'], ensure_ascii=False)}"
+
+
+def validate(call: Call) -> None:
+    """Check every file: all layers, all profiles, the router templates.
+
+    Profiles that are not active count too. Exits with 3 when there is a problem.
+    """
+    from gateway.rendering.templates import Templates
+
+    workspace = call.workspace()
+    problems: list[Problem] = []
+    try:
+        configuration = workspace.configuration()
+        problems += configuration.inactive_problems
+        warnings = [one for one in configuration.warnings if one not in configuration.inactive_problems]
+        call.console.warn([str(one) for one in warnings])
+    except ConfigInvalid as invalid:
+        problems += invalid.problems
+        problems += [one for one in _others(call) if one not in problems]
+    try:
+        Templates.load(workspace.templates_folder)
+    except ConfigInvalid as invalid:
+        problems += invalid.problems
+    if problems:
+        raise ConfigInvalid(problems)
+    if call.console.json:
+        call.console.value({"valid": True})
+    else:
+        call.console.talk(f"{workspace.config_folder}: no problem in any layer, profile or template")
+
+
+def schema(
+    call: Call, *, name: Annotated[str, typer.Argument(metavar="[NAME]", show_default=False)] = "models"
+) -> None:
+    """The JSON Schema of a kind of file: models, user_models or profile."""
+    from gateway.config.json_schema import FILE_KINDS, json_schemas
+
+    must_know("schema", name, known=FILE_KINDS)
+    call.console.text(json_schemas()[f"{name}.schema.json"].rstrip("\n"))
+
+
+def path(call: Call) -> None:
+    """The folders in use."""
+    workspace = call.workspace()
+    folders = {
+        "config": workspace.config_folder,
+        "templates": workspace.templates_folder,
+        "state": workspace.state_folder,
+        "data": workspace.data_folder,
+    }
+    if call.console.json:
+        call.console.value({name: str(folder) for name, folder in folders.items()})
+        return
+    call.console.table(
+        Table(
+            columns=(Column(title="FOLDER"), Column(title="PATH", wraps=True)),
+            rows=tuple((Cell(text=name, style="bold"), str(folder)) for name, folder in folders.items()),
+        )
+    )
+
+
+def _others(call: Call) -> list[Problem]:
+    """The problems of all profiles, when the active one is what cannot be loaded."""
+    try:
+        return list(call.workspace(profile="").configuration().inactive_problems)
+    except ConfigInvalid as invalid:
+        return list(invalid.problems)

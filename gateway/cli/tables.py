@@ -1,0 +1,83 @@
+"""Tables as values, and how they are laid out in the width there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from unicodedata import combining, east_asian_width
+
+GAP = 2
+"""Spaces between two columns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Text with the look it has on a terminal (a rich style; elsewhere it is plain)."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """``spare`` columns go first, highest number first, when the terminal is too narrow; 0 always stays. ``wraps`` columns
+    take more than one line instead, once they are ``least`` wide."""
+
+    title: str
+    right: bool = False
+    spare: int = 0
+    wraps: bool = False
+    least: int = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows of cells under columns. ``empty`` is what is said instead when there are no rows."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell | str, ...], ...]
+    empty: str = ""
+
+
+def text_of(cell: Cell | str) -> str:
+    return cell if isinstance(cell, str) else cell.text
+
+
+def style_of(cell: Cell | str) -> str:
+    return "" if isinstance(cell, str) else cell.style
+
+
+def cells_wide(text: str) -> int:
+    """How many terminal columns ``text`` takes."""
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def kept_columns(table: Table, *, width: int) -> tuple[int, ...]:
+    """The columns (by index) that fit in ``width``: spare ones are left out until the rest do."""
+    wide = [_natural_width(table, index) for index in range(len(table.columns))]
+    counted = [min(one, column.least) if column.wraps else one for one, column in zip(wide, table.columns, strict=True)]
+    kept = list(range(len(table.columns)))
+    while sum(counted[index] for index in kept) + GAP * (len(kept) - 1) > width:
+        spare = [index for index in kept if table.columns[index].spare]
+        if not spare:
+            break
+        kept.remove(max(spare, key=lambda index: (table.columns[index].spare, index)))
+    return tuple(kept)
+
+
+def aligned(table: Table) -> list[str]:
+    """The whole table as plain lines, for files and pipes: nothing is left out, nothing is cut."""
+    wide = [_natural_width(table, index) for index in range(len(table.columns))]
+    titles = tuple(column.title for column in table.columns)
+    return [_aligned_line(row, wide=wide, columns=table.columns) for row in (titles, *table.rows)]
+
+
+def _natural_width(table: Table, index: int) -> int:
+    return max(cells_wide(table.columns[index].title), *(cells_wide(text_of(row[index])) for row in table.rows), 0)
+
+
+def _aligned_line(row: Sequence[Cell | str], *, wide: Sequence[int], columns: Sequence[Column]) -> str:
+    parts = []
+    for cell, room, column in zip(row, wide, columns, strict=True):
+        text = text_of(cell)
+        padding = " " * (room - cells_wide(text))
+        parts.append(padding + text if column.right else text + padding)
+    return (" " * GAP).join(parts).rstrip()

@@ -1,0 +1,125 @@
+"""Data goes to stdout and talk to stderr; on a terminal, in its width."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.console import Console
+from gateway.cli.tables import Cell, Column, Table
+
+TABLE = Table(
+    columns=(Column(title="ROLE"), Column(title="REASON", wraps=True, least=10), Column(title="LANE", spare=1)),
+    rows=((Cell(text="planner", style="bold red"), "it needs [more] memory than there is", "ollama"),),
+    empty="no role is configured",
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """What is to be read, without looks."""
+        return [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", self.getvalue()).splitlines()]
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, *, columns: int) -> Terminal:
+    """Make stdout a terminal of that width, without colours."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", screen := Terminal())
+    return screen
+
+
+def test_data_and_talk_take_different_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(json=False, quiet=False)
+    console.text("one", "two")
+    console.line(Cell(text="a", style="red"), "b", indent=2)
+    console.value({"é": 1})
+    console.talk("by the way")
+    console.warn(["doubtful"])
+    out, err = capsys.readouterr()
+    assert out == 'one\ntwo\n  a  b\n{\n  "é": 1\n}\n'
+    assert err == "by the way\nwarning: doubtful\n"
+
+
+def test_quiet_leaves_data_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(json=False, quiet=True)
+    console.talk("by the way")
+    console.warn(["doubtful"])
+    console.text("data")
+    console.error("it broke", hint="mend it")
+    out, err = capsys.readouterr()
+    assert out == "data\n"
+    assert err == "error: it broke\nhint: mend it\n"
+
+
+def test_a_table_in_a_pipe_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(json=False, quiet=False).table(TABLE)
+    out, err = capsys.readouterr()
+    assert out == (
+        "ROLE     REASON                                LANE\nplanner  it needs [more] memory than there is  ollama\n"
+    )
+    assert err == ""
+
+
+def test_an_empty_table_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(json=False, quiet=False).table(Table(columns=TABLE.columns, rows=(), empty=TABLE.empty))
+    assert capsys.readouterr() == ("", "no role is configured\n")
+
+
+def test_a_narrow_terminal_wraps_and_keeps_every_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, columns=34)
+    Console(json=False, quiet=False).table(TABLE)
+    lines = screen.lines()
+    assert max(map(len, lines)) <= 34
+    assert lines[0].split() == ["ROLE", "REASON", "LANE"]
+    words = " ".join(lines[2:]).split()
+    assert sorted(words) == sorted(["planner", "ollama", "it", "needs", "[more]", "memory", "than", "there", "is"])
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("NO_COLOR", False), ("UNRELATED", True)])
+def test_no_color_is_respected(variable: str, coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, columns=80)
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv(variable, "1")
+    Console(json=False, quiet=False).table(TABLE)
+    assert ("\x1b[1;31m" in screen.getvalue()) is coloured
+
+
+def test_a_narrower_terminal_says_which_columns_it_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = terminal(monkeypatch, columns=22)
+    Console(json=False, quiet=False).table(TABLE)
+    assert screen.lines()[0].split() == ["ROLE", "REASON"]
+    assert capsys.readouterr().err == "(left out at this width: LANE; --json has everything)\n"
+
+
+def test_a_line_on_a_terminal_wraps_under_its_indent(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, columns=34)
+    Console(json=False, quiet=False).line("it needs more memory than there is now", indent=4)
+    assert screen.lines() == [
+        "    it needs more memory than",
+        "    there is now",
+    ]
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_word(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    finished = subprocess.run(
+        [sys.executable, "-m", "gateway", "version"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[3],
+        check=False,
+    )
+    os.close(writing)
+    assert (finished.returncode, finished.stderr) == (141, b"")

@@ -54,7 +54,11 @@ class Controller:
         switchboard: Switchboard,
         effects: Effects,
         clock: Clock,
+        refresh_s: float = REFRESH_S,
+        await_s: float = AWAIT_S,
     ) -> None:
+        self._refresh_s = refresh_s
+        self._await_s = await_s
         self._configuration = configuration
         self._registry = registry
         self._probe = probe
@@ -69,6 +73,11 @@ class Controller:
     @property
     def configuration(self) -> Configuration:
         return self._configuration
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The providers that did not answer at the start and have not since."""
+        return self._awaited
 
     @property
     def last_error(self) -> str:
@@ -109,7 +118,7 @@ class Controller:
 
     async def start(self) -> Generation:
         """Make the first plan live, and note which providers are still awaited."""
-        discovery = await self._look()
+        discovery = await self.look()
         self._awaited = frozenset(
             state.provider.name for state in discovery.providers if not state.up and state.provider.url is not None
         )
@@ -119,16 +128,17 @@ class Controller:
         """Look again from time to time, until cancelled. Selection belongs to the start; it is made again only for a provider
         that did not answer then, when it answers for the first time."""
         while True:
-            await asyncio.sleep(AWAIT_S if self._awaited else REFRESH_S)
-            discovery = await self._look()
+            await asyncio.sleep(self._await_s if self._awaited else self._refresh_s)
+            discovery = await self.look()
             arrived = {state.provider.name for state in discovery.providers if state.up} & self._awaited
             if not arrived:
                 continue
-            self._awaited -= arrived
             with suppress(RolegateError):
                 await self._adopt(discovery, cause=f"{', '.join(sorted(arrived))} answered for the first time")
+                self._awaited -= arrived
 
-    async def _look(self) -> Discovery:
+    async def look(self) -> Discovery:
+        """Ask all providers now, without changing the plan."""
         discovery = await self._registry.refresh()
         self._effects.seen(discovery)
         return discovery

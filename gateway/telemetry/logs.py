@@ -53,9 +53,21 @@ class LineFormatter(logging.Formatter):
             if trouble:
                 fields["exception"] = trouble
             return self._redactor.clean(json.dumps(fields, default=str, ensure_ascii=False))
-        pairs = "".join(f" {key}={value}" for key, value in extra.items())
-        line = f"{when} {record.levelname:<7} {name}: {message}{pairs}"
+        pairs = "".join(f" {key}={_plain(value)}" for key, value in extra.items())
+        line = f"{when} {record.levelname:<7} {name}: {_one_line(message)}{pairs}"
         return self._redactor.clean(f"{line}\n{trouble}" if trouble else line)
+
+
+def _plain(value: object) -> str:
+    """A fact as one word, quoted where it is more than one: what a caller or an upstream said cannot forge another line."""
+    text = str(value)
+    if text and text.isprintable() and not any(mark in text for mark in ' "='):
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def start_logging(

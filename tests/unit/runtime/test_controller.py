@@ -1,0 +1,97 @@
+"""From facts to the live generation, and what happens when that fails."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from builders import a_cloud, a_model, a_provider, a_role
+from gateway.domain.model import ProviderKind
+from gateway.errors import ProviderFailed
+from gateway.runtime.generation import GenerationState
+from gateway.runtime.swap import Switchboard
+from live_builders import Recorder, SteeredSource, a_configuration, a_controller, until
+
+
+async def test_the_first_plan_becomes_generation_1_with_its_cause(tmp_path: Path) -> None:
+    switchboard, recorder = Switchboard(), Recorder()
+    source = SteeredSource(a_model("ollama:a:1b"))
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source], switchboard=switchboard, recorder=recorder)
+    generation = await controller.start()
+    assert (generation.number, generation.cause, generation.state) == (1, "start", GenerationState.LIVE)
+    assert switchboard.live is generation
+    assert recorder.rendered == [generation.selection.plan]
+    assert [len(one.models) for one in recorder.seen] == [1]
+    assert controller.ready
+    await switchboard.close()
+
+
+async def test_litellm_is_built_only_for_a_plan_with_a_deployment_on_its_lane(tmp_path: Path) -> None:
+    recorder = Recorder()
+    local = [SteeredSource(a_model("ollama:a:1b"))]
+    await a_controller(a_configuration(tmp_path, a_role()), local, recorder=recorder).start()
+    assert recorder.backends == []
+    cloud = SteeredSource(a_model("openai:m", kind=ProviderKind.CLOUD), provider=a_cloud())
+    controller = a_controller(a_configuration(tmp_path, a_role(cloud=["openai:m"])), [cloud], recorder=recorder)
+    generation = await controller.start()
+    assert [generation.backend] == recorder.backends
+
+
+async def test_a_failed_start_says_why(tmp_path: Path) -> None:
+    recorder = Recorder(trouble=ProviderFailed("the template is broken", provider="x"))
+    controller = a_controller(a_configuration(tmp_path, a_role()), [SteeredSource()], recorder=recorder)
+    with pytest.raises(ProviderFailed):
+        await controller.start()
+    assert controller.last_error == "the template is broken"
+
+
+async def test_a_provider_that_was_down_at_the_start_is_taken_up_when_it_answers(tmp_path: Path) -> None:
+    switchboard, recorder = Switchboard(), Recorder()
+    source = SteeredSource(a_model("ollama:a:1b"), up=False)
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source], switchboard=switchboard, recorder=recorder)
+    first = await controller.start()
+    assert first.selection.plan.degraded == ("planner",)
+    watching = asyncio.create_task(controller.watch())
+    source.up = True
+    await until(lambda: switchboard.live is not first)
+    watching.cancel()
+    live = switchboard.live
+    assert (live.number, live.cause) == (2, "ollama answered for the first time")
+    assert live.selection.plan.degraded == ()
+    assert first.state is GenerationState.DISCARDED
+    await switchboard.close()
+
+
+async def test_when_taking_up_fails_the_old_plan_serves_on_and_it_is_tried_again(tmp_path: Path) -> None:
+    switchboard, recorder = Switchboard(), Recorder()
+    source = SteeredSource(a_model("ollama:a:1b"), up=False)
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source], switchboard=switchboard, recorder=recorder)
+    first = await controller.start()
+    recorder.trouble = ProviderFailed("the disk is full", provider="x")
+    watching = asyncio.create_task(controller.watch())
+    source.up = True
+    await until(lambda: bool(controller.last_error))
+    assert switchboard.live is first
+    await until(lambda: switchboard.live is not first)
+    watching.cancel()
+    assert controller.last_error == ""
+    await switchboard.close()
+
+
+async def test_an_embedded_engine_is_not_awaited(tmp_path: Path) -> None:
+    engine = SteeredSource(provider=a_provider("embedded", kind=ProviderKind.EMBEDDED, url=None), up=False)
+    controller = a_controller(a_configuration(tmp_path, a_role()), [engine])
+    await controller.start()
+    assert controller.awaited == frozenset()
+
+
+async def test_readiness_waits_for_the_first_model_of_every_role_and_then_stays(tmp_path: Path) -> None:
+    source = SteeredSource(a_model("ollama:a:1b"))
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source])
+    await controller.start()
+    assert controller.unanswered() == ()
+    assert controller.ready
+    source.up = False
+    await controller.look()
+    assert controller.unanswered() == ("planner",)
+    assert controller.ready

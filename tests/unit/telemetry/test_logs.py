@@ -1,0 +1,64 @@
+"""Log lines, as text and as JSON, with secrets masked."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.domain.secret import Secret
+from gateway.telemetry.logs import LineFormatter, Redactor, start_logging
+
+KEY = Secret("sk-canary-1234567890")
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    root = logging.getLogger()
+    kept, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = kept
+    root.setLevel(level)
+
+
+def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
+    made = logging.makeLogRecord(
+        {"name": "gateway.runtime.swap", "levelname": "INFO", "msg": message, "args": arguments, "created": 0.0}
+    )
+    vars(made).update(extra)
+    return made
+
+
+def test_a_line_of_text_has_time_level_place_and_facts() -> None:
+    line = LineFormatter(form="text", redactor=Redactor()).format(record("plan is %s", "live", generation=2))
+    assert line == "1970-01-01T00:00:00Z INFO    runtime.swap: plan is live generation=2"
+
+
+def test_a_line_of_json_is_one_object() -> None:
+    line = LineFormatter(form="json", redactor=Redactor()).format(record("plan is live", generation=2))
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00Z",
+        "level": "info",
+        "logger": "runtime.swap",
+        "message": "plan is live",
+        "generation": 2,
+    }
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_secret_is_masked_wherever_it_stands(form: str) -> None:
+    stream = io.StringIO()
+    start_logging(form=form, level=logging.INFO, redactor=Redactor([KEY]), stream=stream)  # type: ignore[arg-type]  # one of both
+    logger = logging.getLogger("gateway.test")
+    try:
+        raise ValueError(f"refused {KEY.reveal()}")
+    except ValueError:
+        logger.exception("upstream said %s", KEY.reveal(), extra={"detail": KEY.reveal()})
+    assert KEY.reveal() not in stream.getvalue()
+    assert stream.getvalue().count("[secret]") == 3
+
+
+def test_a_line_break_in_a_fact_does_not_forge_a_second_line() -> None:
+    line = LineFormatter(form="text", redactor=Redactor()).format(record("chat", reason="a\n1970 INFO x: forged"))
+    assert line.endswith('chat reason="a\\n1970 INFO x: forged"')

@@ -12,12 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.admin import Admin
 from gateway.api.chat import ChatCompletions
-from gateway.api.errors import error_body, error_object
+from gateway.api.errors import error_body
 from gateway.api.health import Health
 from gateway.api.models import Models
 from gateway.api.origin import LoopbackOnly
 from gateway.api.reply import send_body
 from gateway.errors import RolegateError, Unsupported
+from gateway.relay.error_shape import error_object
 from gateway.relay.relay import Relay
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Switchboard

@@ -1,33 +1,15 @@
-"""Errors as callers see them: OpenAI's shape, from one table, saying who spoke."""
+"""Errors over HTTP: status, body and headers."""
 
 from collections.abc import Mapping
 
 import orjson
 
-from gateway.errors import BadRequest, RequestFailed, RolegateError
+from gateway.errors import RequestFailed, RolegateError
+from gateway.relay.error_shape import error_object
 
 
 def error_status(error: RolegateError) -> int:
     return error.status if isinstance(error, RequestFailed) else error.http_status
-
-
-def error_object(error: RolegateError) -> dict[str, object]:
-    """``{"error": {...}}`` for any error of ours."""
-    failed = error if isinstance(error, RequestFailed) else None
-    message = f"{error.message} ({error.hint})" if error.hint else error.message
-    content: dict[str, object] = {
-        "message": message,
-        "type": failed.failure_type if failed else error.openai_type,
-        "code": failed.failure_code if failed else error.code,
-        "param": error.param if isinstance(error, BadRequest) else None,
-        "source": failed.source if failed else "gateway",
-    }
-    if failed:
-        content["attempts"] = [
-            {"model": one.model, "class": one.failure, "status": one.status, "ms": round(one.ms, 1)}
-            for one in failed.attempts
-        ]
-    return {"error": content}
 
 
 def error_body(error: RolegateError) -> bytes:

@@ -3,9 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.api.errors import error_object
 from gateway.domain.nearest import nearest_name
 from gateway.errors import UnknownRole
+from gateway.relay.error_shape import error_object
 from gateway.runtime.generation import Generation
 from gateway.runtime.swap import Switchboard
 

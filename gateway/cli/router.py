@@ -22,7 +22,8 @@ def render(
     ] = None,
 ) -> None:
     """The LiteLLM router configuration of the plan, as YAML."""
-    from gateway.rendering.output import to_yaml, write
+    from gateway.config.atomic import write_atomically
+    from gateway.rendering.output import to_yaml
 
     workspace = call.workspace()
     survey = call.survey(workspace)
@@ -31,7 +32,7 @@ def render(
     call.console.talk(*(f"{name} is left out: no model can serve it" for name in degraded))
     if out is not None:
         try:
-            write(out, rendered)
+            write_atomically(out, to_yaml(rendered).encode())
         except OSError as exc:
             raise BadRequest(
                 f"cannot write {out}: {exc.strerror or exc}", hint="name a file in a folder you own"

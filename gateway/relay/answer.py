@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from gateway.domain.plan import Deployment
 from gateway.errors import AttemptFacts, RequestFailed, UpstreamFailed
+from gateway.relay.error_shape import error_object
 from gateway.relay.event import Event, EventKind
 from gateway.relay.ledger import Ledger
-from gateway.relay.refusal import error_body, refusal
+from gateway.relay.refusal import refusal
 from gateway.relay.sse import DONE, frame
 from gateway.relay.watch import Watch
 
@@ -96,7 +97,7 @@ class StreamingAnswer:
             self.error = refusal(
                 role=self._role, deployment=self.deployment, failed=failed, attempts=self._ledger.attempts
             )
-            yield frame(error_body(self.error))
+            yield frame(error_object(self.error))
         finally:
             await self._watch.aclose()
             self._ledger.release()

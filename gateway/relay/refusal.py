@@ -82,20 +82,3 @@ def _retry_after_s(failure: FailureClass, *, given_s: float | None) -> float | N
     if failure is FailureClass.OVERLOADED and given_s is None:
         return OVERLOADED_RETRY_S
     return given_s if failure in {FailureClass.RATE_LIMIT, FailureClass.OVERLOADED} else None
-
-
-def error_body(failed: RequestFailed) -> dict[str, object]:
-    """The one shape of an error, as the caller gets it in a body or in the last event of a stream."""
-    return {
-        "error": {
-            "message": failed.message,
-            "type": failed.failure_type,
-            "code": failed.failure_code,
-            "param": None,
-            "source": failed.source,
-            "attempts": [
-                {"model": one.model, "class": one.failure, "status": one.status, "ms": one.ms}
-                for one in failed.attempts
-            ],
-        }
-    }

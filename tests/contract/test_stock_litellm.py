@@ -22,7 +22,7 @@ from gateway.backend.library import load_library
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Plan
 from gateway.domain.role import Task
-from gateway.rendering.output import write
+from gateway.rendering.output import to_yaml
 from gateway.rendering.render import render, router_arguments
 from gateway.rendering.router_settings import ROUTER_SETTINGS
 from gateway.rendering.templates import Templates
@@ -182,7 +182,7 @@ async def test_a_role_without_deployments_is_not_there(router: Any) -> None:
 
 async def test_the_stock_proxy_starts_from_the_file_and_answers_for_a_role(servers: Servers, tmp_path: Path) -> None:
     path = tmp_path / "router.yaml"
-    write(path, servers.config(plan=PLAN))
+    path.write_text(to_yaml(servers.config(plan=PLAN)), encoding="utf-8")
     assert KEY not in path.read_text()
     with stock_proxy(path) as url:
         async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:

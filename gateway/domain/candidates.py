@@ -45,11 +45,12 @@ class Directory:
         self._ollamas = tuple(state for state in discovery.providers if state.provider.kind is ProviderKind.OLLAMA)
 
     def find(self, text: str) -> Model | None:
-        """The model a reference names, or ``None``."""
+        """The model a reference names, or ``None``. A bare name is looked for on Ollama providers that answer first: what one
+        that does not answer had is only remembered."""
         reference = parse_reference(text, providers=self.states)
         if reference.provider:
             return self._at(reference.provider, reference.name)
-        for state in self._ollamas:
+        for state in sorted(self._ollamas, key=lambda one: not one.up):
             model = self._at(state.provider.name, reference.name)
             if model is not None:
                 return model

@@ -88,31 +88,26 @@ def capacities(
     *, providers: Iterable[Provider], models: Iterable[Model], resources: Resources, policy: Policy
 ) -> Mapping[str, Capacity]:
     """What each provider's host can hold, by provider name."""
-    resident_bytes: dict[str, dict[str, int]] = {}
-    for model in models:
-        if model.resident is not None:
-            # Names over the same weights share one loaded copy.
-            copy = min((model.ref.name, *model.aliases))
-            resident_bytes.setdefault(model.ref.provider, {})[copy] = model.resident.size_bytes
+    loaded = {model.weights_ref: model.resident.size_bytes for model in models if model.resident is not None}
     return {
         provider.name: _capacity(
             provider,
             resources=resources,
             policy=policy,
-            freed_bytes=sum(resident_bytes.get(provider.name, {}).values()),
+            freed_bytes=sum(size for ref, size in loaded.items() if ref.provider == provider.name),
         )
         for provider in providers
     }
 
 
 def _capacity(provider: Provider, *, resources: Resources, policy: Policy, freed_bytes: int) -> Capacity:
-    if resources.memory_assumed:
-        return _assumed(resources)
     if not provider.on_this_host:
         told = (provider.memory_bytes or 0) + (provider.vram_bytes or 0)
         if not told:
             return Capacity(usable_bytes=None, arithmetic=f"the memory of {provider.name}'s host is unknown")
         return Capacity(usable_bytes=told, arithmetic=f"{gigabytes(told)} configured for {provider.name}")
+    if resources.memory_assumed:
+        return _assumed(resources)
     return _measured(resources, policy=policy, freed_bytes=freed_bytes)
 
 

@@ -21,6 +21,7 @@ from gateway.domain.model import Model
 from gateway.domain.plan import Via
 from gateway.domain.resources import Resources
 from gateway.domain.role import Policy, Role, Task
+from gateway.domain.scoring import meets, rounded_score
 from gateway.domain.trace import Verdict
 
 HOT_SENSITIVITY: Final = 0.5
@@ -69,6 +70,7 @@ class _Notes:
 
     warnings: list[str] = field(default_factory=list)
     numbers: dict[str, object] = field(default_factory=dict)
+    excused: list[str] = field(default_factory=list)
     _need: MemoryNeed | None = None
 
     def need(self, case: Case) -> MemoryNeed:
@@ -134,8 +136,6 @@ def _requirements(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
 
 
 def _scores(case: Case, notes: _Notes) -> Iterator[str]:
-    if case.via is Via.SYSTEM_DEFAULT:
-        return
     for ability, least in sorted(case.role.requirements.scores.items()):
         fact: Fact[float] | None = getattr(case.model.capabilities, ability)
         if fact is None:
@@ -145,10 +145,14 @@ def _scores(case: Case, notes: _Notes) -> Iterator[str]:
                 continue
             yield f"its {ability} is unknown, and the role asks for at least {least:.2f}"
             continue
-        score = round(fact.value, 2)
-        notes.numbers[ability] = score
-        if score < round(least, 2):
-            yield f"{ability} {score:.2f} ({fact.origin.value}) is under the {least:.2f} that the role asks for"
+        notes.numbers[ability] = rounded_score(fact.value)
+        if meets(score=fact.value, least=least):
+            continue
+        shortfall = f"{ability} {fact.value:.2f} ({fact.origin.value}) is under the {least:.2f} that the role asks for"
+        if case.via is Via.SYSTEM_DEFAULT:
+            notes.excused.append(shortfall)
+        else:
+            yield shortfall
 
 
 def _features(case: Case, notes: _Notes) -> Iterator[str]:
@@ -283,9 +287,11 @@ def _why_ok(case: Case, notes: _Notes) -> str:
         Via.PREFERRED: "preferred",
         Via.DISCOVERED: "discovered",
         Via.CLOUD: "cloud fallback",
-        Via.SYSTEM_DEFAULT: "system default",
+        Via.SYSTEM_DEFAULT: "system default, excused from scores" if notes.excused else "system default",
         None: "meets the requirements",
     }[case.via]
+    if notes.excused:
+        how = f"{how} ({'; '.join(notes.excused)})"
     if case.model.cloud:
         return f"{how}, in the cloud"
     need = notes.need(case)
@@ -293,7 +299,9 @@ def _why_ok(case: Case, notes: _Notes) -> str:
     if resident_at(case.model, context_tokens=need.context_tokens):
         return f"{text}, loaded already"
     capacity = case.world.capacities.get(case.provider_name)
-    return text if capacity is None or need.total_bytes is None else f"{text}, in {capacity.arithmetic}"
+    if capacity is None or need.total_bytes is None:
+        return text
+    return f"{text}; {capacity.arithmetic}" if capacity.usable_bytes is None else f"{text}, in {capacity.arithmetic}"
 
 
 _CHECKS: Final[tuple[_Check, ...]] = (

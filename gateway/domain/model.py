@@ -96,6 +96,11 @@ class Model:
     cost_usd_per_mtok: float | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def weights_ref(self) -> ModelRef:
+        """One reference for all names of the same weights: they share one loaded copy, hence one load profile."""
+        return ModelRef(provider=self.ref.provider, name=min((self.ref.name, *self.aliases)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedReference:

@@ -24,10 +24,12 @@ class ResourceProbe(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderState:
-    """How one provider answered the last time it was asked. ``error`` is a sentence, empty when it is up."""
+    """How one provider answered the last time it was asked. ``error`` is a sentence, empty when it is up. ``complete`` is
+    false while some of its models are not fully described yet."""
 
     provider: Provider
     up: bool
+    complete: bool = True
     error: str = ""
     version: str = ""
     warnings: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from gateway.domain.scoring import (
     default_weights,
     estimated_speed,
     ranking_value,
+    rounded_score,
     speed_term,
 )
 
@@ -55,7 +56,7 @@ def _figures(model: Model, *, bandwidth_bytes_s: float) -> Figures:
     return Figures(
         model=model,
         terms={**ability_terms(known), "speed": speed_term(speed), "cost": cost_term(cost)},
-        scores={name: round(value, 2) for name, value in scores.items()},
+        scores={name: rounded_score(value) for name, value in scores.items()},
         features=frozenset(features),
         trained_context_tokens=known.context_length.value if known.context_length else 0,
         tie_break=(-(speed or 0.0), cost or 0.0, str(model.ref)),
@@ -105,7 +106,7 @@ _LAST: Final = 1_000_000
 def _sieve(figures: Sequence[Figures], *, requirements: Requirements, task: Task) -> list[Figures]:
     found = candidates_for(figures, task=task)
     for name, least in requirements.scores.items():
-        floor = round(least, 2)
+        floor = rounded_score(least)
         found = [one for one in found if one.scores.get(name, -1.0) >= floor]
     if requirements.features:
         found = [one for one in found if requirements.features <= one.features]

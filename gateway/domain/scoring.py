@@ -55,8 +55,8 @@ def rounded_score(score: float) -> float:
 
 
 def meets(*, score: float, least: float) -> bool:
-    """Whether a score, rounded to two decimals, is at least what a requirement asks."""
-    return rounded_score(score) >= least
+    """Whether a score is at least what a requirement asks, both at two decimals."""
+    return rounded_score(score) >= rounded_score(least)
 
 
 def quantization_loss(*, loss_at_8b: float, total_b: float, active_b: float | None = None) -> float:
@@ -122,34 +122,6 @@ def ranking_value(*, terms: Mapping[str, float], weights: Iterable[tuple[str, fl
             total += weight * term
             weight_sum += weight
     return total / weight_sum if weight_sum > 0.0 else None
-
-
-def weighted_value(
-    *,
-    terms: Mapping[str, float],
-    weights: Mapping[str, float],
-    speed_tokens_s: float | None = None,
-    cost_usd_per_mtok: float | None = None,
-) -> float | None:
-    """``ranking_value`` of ``ability_terms`` with speed and cost added to them."""
-    every = {**terms, "speed": speed_term(speed_tokens_s), "cost": cost_term(cost_usd_per_mtok)}
-    return ranking_value(terms=every, weights=weights.items())
-
-
-def weighted_theta(
-    *,
-    capabilities: ModelCapabilities,
-    weights: Mapping[str, float],
-    speed_tokens_s: float | None = None,
-    cost_usd_per_mtok: float | None = None,
-) -> float | None:
-    """``weighted_value`` straight from capabilities, for one model and one role."""
-    return weighted_value(
-        terms=ability_terms(capabilities),
-        weights=weights,
-        speed_tokens_s=speed_tokens_s,
-        cost_usd_per_mtok=cost_usd_per_mtok,
-    )
 
 
 def bucket(value: float) -> int:

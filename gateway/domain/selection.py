@@ -143,12 +143,12 @@ def _passes(candidate: Candidate, *, case: _Case, world: World) -> bool:
 
 
 def _joint_contexts(cases: Mapping[str, _Case], chosen: Mapping[str, Sequence[_Chosen]]) -> dict[ModelRef, int]:
-    """The load profile of every chosen model: the largest need among the roles that use it."""
+    """The load profile of all chosen weights: the largest need among the roles that use them, by ``weights_ref``."""
     joint: dict[ModelRef, int] = {}
     for name, case in cases.items():
         for one in chosen[name]:
             need = context_for(one.model, need_tokens=case.role.requirements.context_need_tokens)
-            joint[one.model.ref] = max(joint.get(one.model.ref, 0), need)
+            joint[one.model.weights_ref] = max(joint.get(one.model.weights_ref, 0), need)
     return joint
 
 
@@ -157,20 +157,22 @@ def _first_conflict(
 ) -> tuple[str, str, str] | None:
     """A model that no longer fits with its joint load profile: the role that loses it (the one with the largest need), the
     model's label and the reason."""
-    users: dict[ModelRef, list[tuple[int, str]]] = {}
+    users: dict[ModelRef, list[tuple[int, str, str]]] = {}
     models: dict[ModelRef, Model] = {}
     for name, case in cases.items():
         for one in chosen[name]:
-            models[one.model.ref] = one.model
-            users.setdefault(one.model.ref, []).append((case.role.requirements.context_need_tokens, name))
+            models[one.model.weights_ref] = one.model
+            users.setdefault(one.model.weights_ref, []).append(
+                (case.role.requirements.context_need_tokens, name, str(one.model.ref))
+            )
     for ref in sorted(users, key=str):
         if len(users[ref]) < 2:
             continue
-        need, loser = max(users[ref])
+        need, loser, label = max(users[ref])
         joint = memory_need(models[ref], context_tokens=context_for(models[ref], need_tokens=need))
         shortfall = fit_shortfall(models[ref], need=joint, world=world)
         if shortfall is not None:
-            return loser, str(ref), f"shared with other roles: {shortfall}"
+            return loser, label, f"shared with other roles: {shortfall}"
     return None
 
 
@@ -192,7 +194,7 @@ def _deployment(one: _Chosen, *, order: int, joint: Mapping[ModelRef, int], worl
     model = one.model
     provider = world.directory.states[model.ref.provider].provider
     loaded_elsewhere = takes_no_memory_of_ours(model, provider)
-    context = trained_context_tokens(model) if loaded_elsewhere else joint[model.ref]
+    context = trained_context_tokens(model) if loaded_elsewhere else joint[model.weights_ref]
     facts: dict[str, Fact[bool] | None] = {name: getattr(model.capabilities, name) for name in FEATURE_FIELDS}
     need = None if loaded_elsewhere or context is None else memory_need(model, context_tokens=context)
     return Deployment(
@@ -217,9 +219,7 @@ def _judge_all(case: _Case, *, figures: Sequence[Figures], world: World) -> list
         known = found.get(candidate.label)
         if known is not None and (not again or known[1].verdict is Verdict.OK):
             return
-        judgement = judge(candidate, role=role, task=case.task, world=world)
-        if known is None or judgement.verdict is Verdict.OK:
-            found[candidate.label] = (candidate, judgement)
+        found[candidate.label] = (candidate, judge(candidate, role=role, task=case.task, world=world))
 
     for candidate in named_candidates(role.preferred, via=Via.PREFERRED, directory=directory):
         hear(candidate)

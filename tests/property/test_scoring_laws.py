@@ -6,9 +6,9 @@ from gateway.domain.scoring import (
     TIE_WIDTH,
     bucket,
     quantization_loss,
+    ranking_value,
     score_of,
     theta_of,
-    weighted_value,
     with_quantization_loss,
 )
 
@@ -88,8 +88,8 @@ def test_a_removed_loser_never_changes_the_winner(values: list[float], data: st.
     factor=st.floats(min_value=0.1, max_value=10.0),
 )
 def test_only_the_ratio_of_weights_matters(terms: dict[str, float], weights: dict[str, float], factor: float) -> None:
-    value = weighted_value(terms=terms, weights=weights)
-    scaled = weighted_value(terms=terms, weights={name: weight * factor for name, weight in weights.items()})
+    value = ranking_value(terms=terms, weights=weights.items())
+    scaled = ranking_value(terms=terms, weights=[(name, weight * factor) for name, weight in weights.items()])
     assert value is not None
     assert scaled is not None
     assert abs(value - scaled) < 1e-6

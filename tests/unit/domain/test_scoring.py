@@ -1,21 +1,23 @@
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from gateway.domain.capabilities import Fact, ModelCapabilities, Origin
+from gateway.domain.capabilities import NOTHING_KNOWN, Fact, ModelCapabilities, Origin
 from gateway.domain.scoring import (
     ability_terms,
     bucket,
+    cost_term,
     default_weights,
     estimated_speed,
     meets,
     quantization_loss,
+    ranking_value,
     rounded_score,
     score_of,
+    speed_term,
     theta_of,
-    weighted_theta,
-    weighted_value,
     with_quantization_loss,
 )
 
@@ -23,6 +25,18 @@ from gateway.domain.scoring import (
 def known(**thetas: float) -> ModelCapabilities:
     facts: dict[str, Any] = {name: Fact(value=score_of(theta), origin=Origin.CATALOG) for name, theta in thetas.items()}
     return ModelCapabilities(**facts)
+
+
+def value_of(
+    *,
+    weights: Mapping[str, float],
+    capabilities: ModelCapabilities = NOTHING_KNOWN,
+    terms: Mapping[str, float] | None = None,
+    speed: float | None = None,
+    cost: float | None = None,
+) -> float | None:
+    every = {**(terms or ability_terms(capabilities)), "speed": speed_term(speed), "cost": cost_term(cost)}
+    return ranking_value(terms=every, weights=weights.items())
 
 
 @pytest.mark.parametrize(
@@ -67,43 +81,41 @@ def test_a_specialist_beats_a_slightly_abler_generalist_at_its_speciality() -> N
     coder = known(reasoning_strength=-0.3, coding_strength=0.2, creativity=-0.8)
     generalist = known(reasoning_strength=0.3, coding_strength=0.3, creativity=0.3)
     weights = {"coding_strength": 1.0}
-    first = weighted_theta(capabilities=coder, weights=weights)
-    second = weighted_theta(capabilities=generalist, weights=weights)
+    first = value_of(capabilities=coder, weights=weights)
+    second = value_of(capabilities=generalist, weights=weights)
     assert first == pytest.approx(0.45)
     assert second == pytest.approx(0.3)
 
 
 def test_an_unknown_ability_that_weighs_leaves_the_whole_unknown() -> None:
     weights = {"reasoning_strength": 0.7, "creativity": 0.3}
-    assert weighted_theta(capabilities=known(reasoning_strength=0.0), weights=weights) is None
+    assert value_of(capabilities=known(reasoning_strength=0.0), weights=weights) is None
 
 
 def test_an_unknown_ability_without_weight_does_not_matter() -> None:
     weights = {"reasoning_strength": 0.7, "creativity": 0.0}
-    assert weighted_theta(capabilities=known(reasoning_strength=0.5), weights=weights) == pytest.approx(0.5)
+    assert value_of(capabilities=known(reasoning_strength=0.5), weights=weights) == pytest.approx(0.5)
 
 
 def test_weights_need_not_sum_to_one() -> None:
     terms = {"reasoning_strength": 1.0, "creativity": 3.0}
-    assert weighted_value(terms=terms, weights={"reasoning_strength": 3.0, "creativity": 1.0}) == pytest.approx(1.5)
+    assert value_of(terms=terms, weights={"reasoning_strength": 3.0, "creativity": 1.0}) == pytest.approx(1.5)
 
 
 def test_without_any_weight_there_is_no_value() -> None:
-    assert weighted_value(terms={"creativity": 1.0}, weights={"creativity": 0.0}) is None
+    assert value_of(terms={"creativity": 1.0}, weights={"creativity": 0.0}) is None
 
 
 def test_speed_counts_by_doublings_and_cost_against() -> None:
     weights = {"reasoning_strength": 0.5, "speed": 0.25, "cost": 0.25}
-    value = weighted_value(
-        terms={"reasoning_strength": 1.0}, weights=weights, speed_tokens_s=32.0, cost_usd_per_mtok=3.0
-    )
+    value = value_of(terms={"reasoning_strength": 1.0}, weights=weights, speed=32.0, cost=3.0)
     assert value == pytest.approx(0.5 * 1.0 + 0.25 * 5.0 - 0.25 * 2.0)
 
 
 def test_an_unknown_speed_ranks_as_slow_and_an_unknown_cost_as_dear() -> None:
-    assert weighted_value(terms={}, weights={"speed": 1.0}) == 0.0
-    assert weighted_value(terms={}, weights={"cost": 1.0}) == pytest.approx(-math.log2(101.0))
-    assert weighted_value(terms={}, weights={"speed": 1.0}, speed_tokens_s=0.0) == -10.0
+    assert value_of(weights={"speed": 1.0}) == 0.0
+    assert value_of(weights={"cost": 1.0}) == pytest.approx(-math.log2(101.0))
+    assert value_of(weights={"speed": 1.0}, speed=0.0) == -10.0
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 0), (0.169, 0), (0.171, 1), (-0.01, -1), (1.0, 5)])

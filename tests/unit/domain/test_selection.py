@@ -349,3 +349,44 @@ def test_two_names_over_the_same_weights_free_their_memory_once() -> None:
     assert entry(selection, "ollama:big:1b").reason.startswith(
         "8.00 GB declared at 8,192 tokens does not fit in 2.00 GB available + 6.00 GB held by loaded models"
     )
+
+
+def test_two_names_over_the_same_weights_share_one_load_profile() -> None:
+    first = replace(a_model("ollama:m:7b", weights_gb=1.0), aliases=frozenset({"m:latest"}))
+    second = replace(a_model("ollama:m:latest", weights_gb=1.0), aliases=frozenset({"m:7b"}))
+    roles = [
+        a_role("small", preferred=["m:7b"], discover=False),
+        a_role("large", preferred=["m:latest"], discover=False, context_min=32_000),
+    ]
+    plan = choose(roles, [first, second]).plan
+    assert plan.roles["small"].deployments[0].context_tokens == 32_000
+    assert plan.roles["large"].deployments[0].context_tokens == 32_000
+
+
+def test_a_bare_name_is_looked_for_on_providers_that_answer_first() -> None:
+    providers = [a_provider("near"), a_provider("far")]
+    models = [a_model("near:a:1b", provider_up=False), a_model("far:a:1b")]
+    selection = choose(a_role(preferred=["a:1b"], discover=False), models, providers=providers, down=["near"])
+    assert order(selection) == ["far:a:1b"]
+
+
+def test_an_assumed_figure_stands_for_this_machine_only() -> None:
+    far = a_provider("far", on_this_host=False, memory_bytes=64_000_000_000)
+    small = a_machine(available_gb=4.0, memory_assumed=True)
+    assert order(choose(a_role(), [a_model("far:a:1b", memory_gb=20.0)], providers=[far], machine=small)) == [
+        "far:a:1b"
+    ]
+
+
+def test_the_system_default_says_what_it_is_excused_from_and_is_judged_as_such() -> None:
+    tiny = a_model(
+        "embedded:tiny", kind=ProviderKind.EMBEDDED, scores={"reasoning_strength": 0.5}, memory_gb=0.5, tools=False
+    )
+    policy = Policy(system_default=("embedded:tiny",))
+    scores = {"reasoning_strength": 0.7}
+    passed = choose(a_role(scores=scores), [tiny], providers=[EMBEDDED], policy=policy)
+    assert entry(passed, "embedded:tiny").reason.startswith(
+        "system default, excused from scores (reasoning_strength 0.50 (catalog) is under the 0.70 that the role asks for); "
+    )
+    refused = choose(a_role(scores=scores, features=["supports_tools"]), [tiny], providers=[EMBEDDED], policy=policy)
+    assert entry(refused, "embedded:tiny").reason == "supports_tools is false (reported), and the role asks for it"

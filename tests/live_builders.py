@@ -39,16 +39,23 @@ async def until(holds: Callable[[], bool]) -> None:
 class SteeredSource:
     """A provider whose answers a test sets. Implements ``ModelSource``."""
 
-    def __init__(self, *models: Model, provider: Provider | None = None, up: bool = True) -> None:
+    def __init__(
+        self, *models: Model, provider: Provider | None = None, up: bool = True, complete: bool = True
+    ) -> None:
         self.provider = provider or a_provider()
         self.models: Sequence[Model] = models
         self.up = up
+        self.complete = complete
+        self.trouble: Exception | None = None
         self.asked = 0
 
     async def discover(self) -> tuple[ProviderState, Sequence[Model]]:
         self.asked += 1
+        if self.trouble is not None:
+            raise self.trouble
         if self.up:
-            return ProviderState(provider=self.provider, up=True, version="1"), self.models
+            state = ProviderState(provider=self.provider, up=True, complete=self.complete, version="1")
+            return state, self.models
         return ProviderState(provider=self.provider, up=False, error=f"{self.provider.name} does not answer"), ()
 
 
@@ -115,6 +122,7 @@ def a_controller(
     *,
     switchboard: Switchboard | None = None,
     recorder: Recorder | None = None,
+    await_s: float = 0.01,
 ) -> Controller:
     clock = SystemClock()
     return Controller(
@@ -124,7 +132,8 @@ def a_controller(
         switchboard=switchboard or Switchboard(),
         effects=(recorder or Recorder()).effects(),
         clock=clock,
-        await_s=0.01,
+        await_s=await_s,
+        refresh_s=await_s,
     )
 
 

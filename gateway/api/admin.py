@@ -1,5 +1,7 @@
 """The admin routes: what the live gateway is and does."""
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -17,4 +19,6 @@ class Admin:
         return JSONResponse(live_status(controller=self._controller, switchboard=self._switchboard))
 
     async def plan(self, request: Request) -> Response:
-        return JSONResponse(live_plan(self._switchboard.live, profile=self._controller.configuration.profile))
+        # The traces of many roles over many models take seconds; requests go on meanwhile.
+        profile = self._controller.configuration.profile
+        return JSONResponse(await asyncio.to_thread(live_plan, self._switchboard.live, profile=profile))

@@ -50,9 +50,10 @@ def build_app(
     """The whole application. ``loopback_only`` turns on the Host and Origin checks."""
     chat = ChatCompletions(relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes)
     models = Models(switchboard=switchboard)
-    health = Health(controller=controller, switchboard=switchboard)
+    health = Health(switchboard=switchboard)
     admin = Admin(controller=controller, switchboard=switchboard)
     routes = [
+        Route(CHAT_PATH, chat, methods=["POST"]),
         Route("/v1/models", models.list),
         Route("/v1/models/{id:path}", models.show),
         Route("/healthz", health.alive),
@@ -72,7 +73,7 @@ def build_app(
 
 
 async def _not_offered(request: Request) -> Response:
-    error = Unsupported(f"{request.url.path} is not offered", hint=f"use POST {CHAT_PATH}")
+    error = Unsupported(f"{request.url.path} is not offered", hint=f"this version serves POST {CHAT_PATH}")
     return JSONResponse(error_object(error), status_code=error.http_status)
 
 

@@ -13,8 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.errors import error_body, error_headers, error_status
 from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
-from gateway.domain.role import Task
-from gateway.errors import BadRequest, RequestFailed, RolegateError
+from gateway.errors import RequestFailed, RolegateError
 from gateway.relay.relay import Answer, Relay, StreamingAnswer
 from gateway.relay.request import ChatRequest
 from gateway.relay.route import Route
@@ -44,9 +43,7 @@ class ChatCompletions:
             with self._switchboard.admit() as generation:
                 exchange.generation = generation.number
                 route = generation.route(request.model)
-                exchange.route = route
-                if route.plan.task is Task.EMBEDDING:
-                    raise BadRequest(f'the role "{route.plan.role}" is for embeddings; it does not chat', param="model")
+                exchange.role = request.model if request.model in generation.roles else ""
                 work = self._answer(request, route=route, exchange=exchange, send=send)
                 await _until_gone(work, receive=receive)
         except CallerGone:
@@ -65,11 +62,14 @@ class ChatCompletions:
 
 
 async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send) -> None:
+    """Pass frames on as they come. A broken answer is not ended: the server then cuts the connection, which no client takes
+    for a clean end."""
     async with contextlib.aclosing(answer):
         await send({"type": "http.response.start", "status": 200, "headers": [*_SSE_HEADERS, *headers]})
         async for frame in answer.frames:
             await send({"type": "http.response.body", "body": frame, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    if not answer.failed:
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_error(error: RolegateError, *, exchange: "_Exchange", send: Send) -> None:
@@ -110,14 +110,14 @@ class _Exchange:
         self.request_id = _request_id(scope)
         self._traced = any(name == b"x-rolegate-trace" and value == b"1" for name, value in scope["headers"])
         self.generation: int | None = None
-        self.route: Route | None = None
+        self.role = ""
 
     def plain_headers(self) -> dict[str, str]:
         headers = {"x-request-id": self.request_id}
         if self.generation is not None:
             headers["x-rolegate-generation"] = str(self.generation)
-        if self.route is not None:
-            headers["x-rolegate-role"] = self.route.plan.role
+        if self.role:
+            headers["x-rolegate-role"] = self.role
         return headers
 
     def answer_headers(self, answer: Answer | StreamingAnswer) -> Headers:
@@ -139,19 +139,19 @@ class _Exchange:
 
     def log(self, status: int, answer: Answer | StreamingAnswer | None = None, *, reason: str = "") -> None:
         facts: dict[str, object] = {"status": status, "request_id": self.request_id}
-        if self.route is not None:
-            facts["role"] = self.route.plan.role
+        if self.role:
+            facts["role"] = self.role
         if answer is not None:
             facts["model"] = str(answer.deployment.ref)
             facts["attempts"] = len(answer.attempts)
             if answer.fallback_reason:
                 facts["fallback"] = answer.fallback_reason
-        if isinstance(answer, StreamingAnswer) and answer.failed:
-            facts["broke_off"] = True
+        if isinstance(answer, StreamingAnswer) and answer.error is not None:
+            facts["broke_off"] = answer.error.message
         facts["ms"] = round((time.perf_counter() - self._started) * 1000, 1)
         if reason:
             facts["reason"] = reason
-        _log.log(logging.WARNING if status >= 500 else logging.INFO, "chat", extra=facts)
+        _log.log(logging.WARNING if status >= 500 or "broke_off" in facts else logging.INFO, "chat", extra=facts)
 
 
 def _request_id(scope: Scope) -> str:

@@ -35,9 +35,11 @@ class Models:
 
     async def show(self, request: Request) -> Response:
         name = request.path_params["id"]
-        entries = {str(entry["id"]): entry for entry in _entries(self._switchboard.live)}
-        if name in entries:
-            return JSONResponse(entries[name])
-        roles = [one for one, plan in self._switchboard.live.roles.items() if plan.deployments]
+        live = self._switchboard.live
+        entries = {str(entry["id"]): entry for entry in _entries(live)}
+        canonical = live.canonical(name)
+        if canonical in entries:
+            return JSONResponse(entries[canonical])
+        roles = [one for one, plan in live.roles.items() if plan.deployments]
         error = UnknownRole(name=name, roles=roles, nearest=nearest_name(name, entries))
         return JSONResponse(error_object(error), status_code=error.http_status)

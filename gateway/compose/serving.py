@@ -2,29 +2,30 @@
 
 import asyncio
 import logging
-import signal
 import socket
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final
-
-import uvicorn
 
 from gateway.api.app import build_app
 from gateway.api.origin import is_loopback_host
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
+from gateway.compose.listening import Server, bind, loop_factory
 from gateway.compose.parts import Endpoints, Parts, SystemClock, missing_models
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.atomic import write_atomically
 from gateway.domain.model import Lane, ProviderKind
-from gateway.domain.plan import Plan, RolePlan
+from gateway.domain.plan import Deployment, Plan, RolePlan
 from gateway.domain.ports import CompletionBackend, Discovery
 from gateway.domain.role import Task
 from gateway.embedded.pull import PullProgress
-from gateway.errors import AddressTaken, RolegateError
+from gateway.errors import RolegateError
 from gateway.relay.breaker import Breakers
 from gateway.relay.connections import Connections
+from gateway.relay.ledger import Observer
 from gateway.relay.litellm_lane import LiteLLMLane
 from gateway.relay.ollama_lane import OllamaLane
 from gateway.relay.openai_lane import OpenAILane
@@ -36,16 +37,13 @@ from gateway.runtime.clashes import check_names
 from gateway.runtime.controller import Controller, Effects
 from gateway.runtime.generation import Generation
 from gateway.runtime.swap import Switchboard
-from gateway.telemetry.logs import Redactor, start_logging
+from gateway.telemetry.logs import Redactor, logging_to
 
 _log = logging.getLogger(__name__)
 
 Announce = Callable[[Announcement], None]
 
 ROUTER_FILE: Final = "router.yaml"
-GRACE_S: Final = 30
-"""How long requests may go on after the signal to stop."""
-BACKLOG: Final = 2048
 GREETING: Final = b'{"model":"%s","messages":[{"role":"user","content":"Say hello."}],"max_tokens":8,"temperature":0}'
 
 
@@ -53,34 +51,21 @@ def serve(options: Options, *, announce: Announce) -> int:
     """Run the gateway until it is told to stop; the exit code. Raises ``RolegateError`` when it cannot start."""
     workspace = Workspace.open(options)
     configuration = workspace.configuration()
+    settings = configuration.gateway
     secrets = [key for one in configuration.providers if (key := workspace.environment.provider_key(one.name))]
-    start_logging(form=configuration.gateway.log_format, level=logging.INFO, redactor=Redactor(secrets))
     for problem in configuration.warnings:
         announce(Note(text=f"warning: {problem}"))
-    listener = _bind(configuration.gateway.host, configuration.gateway.port)
-    with listener:
+    with bind(settings.host, settings.port) as listener:
         if options.settings.get("embedded"):
             _fetch_missing(workspace, announce=announce)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with (
+            logging_to(sys.stderr, form=settings.log_format, level=logging.INFO, redactor=Redactor(secrets)),
+            asyncio.Runner(loop_factory=loop_factory()) as runner,
+        ):
+            # What goes wrong in a request is logged where it is known; the server's own words would repeat it.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             runner.run(_Serving(workspace, announce=announce).run(listener))
     return 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Take the address before anything else is done, so that a second gateway fails at once. Raises ``AddressTaken``."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as exc:
-        raise AddressTaken(host=host, port=port, reason=exc.strerror or str(exc)) from exc
 
 
 def _fetch_missing(workspace: Workspace, *, announce: Announce) -> None:
@@ -94,36 +79,10 @@ def _fetch_missing(workspace: Workspace, *, announce: Announce) -> None:
             )
 
         try:
-            workspace.pull(reference, progress=progress)
+            announce(Note(text=f"{reference} is in {workspace.pull(reference, progress=progress)}"))
         except RolegateError as error:
             hint = f" ({error.hint})" if error.hint else ""
             announce(Note(text=f"{reference} could not be fetched: {error.message}{hint}"))
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens, and ends with exit code 0 when it is asked to stop."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        taken = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):  # Windows has no such handlers on its loop
-                loop.add_signal_handler(number, self.handle_exit, number, None)
-                taken.append(number)
-        try:
-            yield
-        finally:
-            for number in taken:
-                loop.remove_signal_handler(number)
 
 
 class _Serving:
@@ -139,7 +98,6 @@ class _Serving:
 
     async def run(self, listener: socket.socket) -> None:
         parts = await asyncio.to_thread(self._workspace.parts)
-        relay = self._relay(parts)
         controller = Controller(
             configuration=self._configuration,
             registry=parts.registry,
@@ -150,18 +108,17 @@ class _Serving:
             ),
             clock=self._clock,
         )
+        relay = self._relay(parts, observer=controller)
+        server = self._server(relay=relay, controller=controller)
         try:
-            generation = await controller.start()
-            async with _background(controller.watch()):
-                await self._listen(listener, relay=relay, controller=controller, generation=generation)
+            async with _beside(self._come_up(server, relay=relay, controller=controller), server=server):
+                await server.serve(sockets=[listener])
         finally:
             await relay.close()
             await self._switchboard.close()
             await parts.close()
 
-    async def _listen(
-        self, listener: socket.socket, *, relay: Relay, controller: Controller, generation: Generation
-    ) -> None:
+    def _server(self, *, relay: Relay, controller: Controller) -> Server:
         settings = self._configuration.gateway
         app = build_app(
             relay=relay,
@@ -170,33 +127,24 @@ class _Serving:
             body_limit_bytes=settings.body_limit_bytes,
             loopback_only=is_loopback_host(settings.host),
         )
-        if not is_loopback_host(settings.host):
-            self._announce(
-                Note(text=f"listening on {settings.host}: everyone who can reach this address can use the gateway")
-            )
-        server = _Server(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-                timeout_keep_alive=75,
-                backlog=BACKLOG,
-                ws="none",
-            )
-        )
-        async with _background(self._greet(server, relay=relay, generation=generation)):
-            await server.serve(sockets=[listener])
+        return Server(app, switchboard=self._switchboard)
 
-    async def _greet(self, server: _Server, *, relay: Relay, generation: Generation) -> None:
+    async def _come_up(self, server: Server, *, relay: Relay, controller: Controller) -> None:
+        """Listen first, so that health checks are answered while the first plan is made; then greet, and watch from then on."""
         await server.listening.wait()
+        generation = await controller.start()
+        await self._greet(relay=relay, generation=generation)
+        await controller.watch()
+
+    async def _greet(self, *, relay: Relay, generation: Generation) -> None:
         roles = generation.roles
+        host = self._configuration.gateway.host
+        if not is_loopback_host(host):
+            self._announce(Note(text=f"listening on {host}: everyone who can reach this address can use the gateway"))
         for state in generation.discovery.providers:
-            if not state.up:
-                self._announce(Note(text=state.error))
+            for text in (state.error, *state.warnings):
+                if text:
+                    self._announce(Note(text=text))
         self._announce(
             Ready(
                 url=f"{self._workspace.url}/v1",
@@ -211,23 +159,18 @@ class _Serving:
         )
 
     async def _first_answer(self, relay: Relay, *, generation: Generation) -> str:
-        """One real completion, if a role's first model is the engine's or loaded already: it costs nothing then."""
-        resident = {model.ref for model in generation.discovery.models if model.resident is not None}
-        engines = {
-            state.provider.name
-            for state in generation.discovery.providers
-            if state.provider.kind is ProviderKind.EMBEDDED
-        }
+        """One real completion, if a role's first model is the engine's or loaded already as planned: it costs nothing then."""
+        free = _free_models(generation)
         for name, plan in generation.roles.items():
-            if plan.task is not Task.CHAT or not plan.deployments:
-                continue
-            first = plan.deployments[0].ref
-            if first not in resident and first.provider not in engines:
+            if plan.task is not Task.CHAT or not plan.deployments or plan.deployments[0] not in free:
                 continue
             started = self._clock.monotonic()
-            request = ChatRequest.parse(GREETING % name.encode())
+            route = generation.route(name)
+            alone = replace(route, plan=replace(plan, deployments=plan.deployments[:1]))
             try:
-                answer = await relay.chat(request=request, route=generation.route(name), request_id="greeting")
+                answer = await relay.chat(
+                    request=ChatRequest.parse(GREETING % name.encode()), route=alone, request_id="greeting"
+                )
             except RolegateError as error:
                 self._announce(Note(text=f"the first completion failed: {error.message}"))
                 return ""
@@ -235,7 +178,7 @@ class _Serving:
             return f"{answer.deployment.ref} answered {name} in {elapsed_ms:.0f} ms"
         return ""
 
-    def _relay(self, parts: Parts) -> Relay:
+    def _relay(self, parts: Parts, *, observer: Observer) -> Relay:
         endpoints = Endpoints(providers=parts.providers, engine=parts.engine, keys=parts.keys)
         return Relay(
             lanes={
@@ -245,6 +188,7 @@ class _Serving:
             },
             clock=self._clock,
             breakers=self._breakers,
+            observer=observer,
         )
 
     def _check(self, discovery: Discovery) -> None:
@@ -276,15 +220,38 @@ class _Serving:
 
 
 @asynccontextmanager
-async def _background(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Run ``work`` beside the block, and end it with the block."""
+async def _beside(work: Coroutine[object, object, None], *, server: Server) -> AsyncIterator[None]:
+    """Run ``work`` beside the block and end it with the block. Should it fail, the server is told to stop, and the failure is
+    raised when the block is done."""
     task = asyncio.ensure_future(work)
+
+    def stop_server(done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and done.exception() is not None:
+            server.should_exit = True
+
+    task.add_done_callback(stop_server)
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _free_models(generation: Generation) -> frozenset[Deployment]:
+    """Deployments that can be called at no cost: those of the engine, and those loaded with the context that is planned."""
+    loaded = {
+        model.ref: model.resident.context_tokens for model in generation.discovery.models if model.resident is not None
+    }
+    engines = {
+        state.provider.name for state in generation.discovery.providers if state.provider.kind is ProviderKind.EMBEDDED
+    }
+    return frozenset(
+        one
+        for plan in generation.roles.values()
+        for one in plan.deployments
+        if one.ref.provider in engines or (one.ref in loaded and loaded[one.ref] == one.context_tokens)
+    )
 
 
 def _curl(url: str, *, roles: Mapping[str, RolePlan]) -> str:

@@ -13,11 +13,13 @@ from gateway.config.folders import config_folder, templates_folder
 from gateway.config.load import load
 from gateway.config.settings import Configuration
 from gateway.domain.model import ProviderKind, parse_reference
+from gateway.domain.nearest import nearest_name
 from gateway.domain.plan import Plan
 from gateway.domain.ports import Discovery
 from gateway.domain.resources import GB, Resources
 from gateway.domain.role import Role
 from gateway.domain.selection import Selection, select
+from gateway.embedded.files import KNOWN_MODELS, known_model
 from gateway.embedded.pull import Progress, pull
 from gateway.errors import GatewayUnreachable, UnknownName
 from gateway.rendering.render import render
@@ -173,10 +175,12 @@ class Workspace:
         return content
 
     def pull(self, reference: str, *, progress: Progress) -> Path:
-        """Fetch a model of the embedded engine. Raises ``UnknownName`` for a provider that nothing can be pulled to."""
+        """Fetch a model that the embedded engine knows, by reference or bare name. Raises ``UnknownName`` for any other."""
         engines = [one.name for one in self.configuration().providers if one.kind is ProviderKind.EMBEDDED]
-        names = {one.name for one in self.configuration().providers}
-        named = parse_reference(reference, providers=names | {"embedded"})
-        if named.provider not in (*engines, "embedded"):
-            raise UnknownName(kind="embedded model", name=reference, known=[f"{one}:…" for one in engines])
-        return pull(named.name, data_folder=self.data_folder, progress=progress, provider=named.provider)
+        engine = engines[0] if engines else "embedded"
+        named = parse_reference(reference, providers={engine})
+        if known_model(named.name) is None:
+            known = [f"{engine}:{one.name}" for one in KNOWN_MODELS]
+            nearest = nearest_name(reference, known)
+            raise UnknownName(kind="model to pull", name=reference, known=known, nearest=nearest)
+        return pull(named.name, data_folder=self.data_folder, progress=progress, provider=engine)

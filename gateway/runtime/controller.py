@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.config.settings import Configuration
+from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane
-from gateway.domain.plan import Plan
+from gateway.domain.plan import Deployment, Plan
 from gateway.domain.ports import Clock, CompletionBackend, Discovery, ResourceProbe
-from gateway.domain.selection import select
-from gateway.errors import RolegateError
+from gateway.domain.resources import Resources
+from gateway.domain.selection import Selection, select
+from gateway.errors import RolegateError, UpstreamFailed
 from gateway.registry.registry import Registry
 from gateway.runtime.generation import Generation
 from gateway.runtime.swap import Switchboard
@@ -66,7 +68,7 @@ class Controller:
         self._effects = effects
         self._clock = clock
         self._awaited: frozenset[str] = frozenset()
-        self._probed = False
+        self._wake = asyncio.Event()
         self._last_error = ""
         self._number = 0
 
@@ -83,20 +85,6 @@ class Controller:
     def last_error(self) -> str:
         """Why the last reconcile failed; empty when it did not."""
         return self._last_error
-
-    @property
-    def ready(self) -> bool:
-        """True once a plan is live and the first deployment of each role that has one answered discovery."""
-        if not self._probed and self._switchboard.started:
-            self._probed = not self.unanswered()
-        return self._probed
-
-    def unanswered(self) -> tuple[str, ...]:
-        """The roles whose first deployment has not answered discovery."""
-        discovery = self._registry.last
-        up = {model.ref for model in discovery.models if model.provider_up} if discovery else set()
-        roles = self._switchboard.live.roles.items()
-        return tuple(name for name, plan in roles if plan.deployments and plan.deployments[0].ref not in up)
 
     def providers(self) -> list[dict[str, object]]:
         """Every provider as discovery last saw it."""
@@ -120,46 +108,78 @@ class Controller:
         """Make the first plan live, and note which providers are still awaited."""
         discovery = await self.look()
         self._awaited = frozenset(
-            state.provider.name for state in discovery.providers if not state.up and state.provider.url is not None
+            state.provider.name
+            for state in discovery.providers
+            if state.provider.url is not None and not (state.up and state.complete)
         )
         return await self._adopt(discovery, cause="start")
 
     async def watch(self) -> None:
-        """Look again from time to time, until cancelled. Selection belongs to the start; it is made again only for a provider
-        that did not answer then, when it answers for the first time."""
+        """Look again from time to time, until cancelled.
+
+        Selection belongs to the start. It is made again for what was not there then: a provider that answers, or has described
+        its models, for the first time, and a role that nothing could serve and something can now.
+        """
         while True:
-            await asyncio.sleep(self._await_s if self._awaited else self._refresh_s)
-            discovery = await self.look()
-            arrived = {state.provider.name for state in discovery.providers if state.up} & self._awaited
-            if not arrived:
-                continue
-            with suppress(RolegateError):
-                await self._adopt(discovery, cause=f"{', '.join(sorted(arrived))} answered for the first time")
-                self._awaited -= arrived
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._await_s if self._awaited else self._refresh_s):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._look_again()
+            except Exception as error:  # noqa: BLE001  (whatever one look met, the next one has to come)
+                self._last_error = str(error) or type(error).__name__
+                _log.exception("looking again failed")
+
+    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed) -> None:
+        """Implements the relay's ``Observer``: a model that upstream no longer has is worth a look at once."""
+        if failed.failure == FailureClass.GONE:
+            _log.warning("a model is gone", extra={"model": str(deployment.ref), "reason": failed.message})
+            self._wake.set()
 
     async def look(self) -> Discovery:
         """Ask all providers now, without changing the plan."""
+        before = self._registry.last
         discovery = await self._registry.refresh()
+        _tell_changes(before, discovery)
         self._effects.seen(discovery)
         return discovery
+
+    async def _look_again(self) -> None:
+        discovery = await self.look()
+        arrived = self._awaited & {state.provider.name for state in discovery.providers if state.up and state.complete}
+        if arrived:
+            await self._adopt(discovery, cause=f"{', '.join(sorted(arrived))} answered for the first time")
+            self._awaited -= arrived
+            return
+        unserved = set(self._switchboard.live.selection.plan.degraded)
+        if not unserved:
+            return
+        served = unserved - set(self._select(discovery, self._probe.sample()).plan.degraded)
+        if served:
+            await self._adopt(discovery, cause=f"{', '.join(sorted(served))} can be served now")
+
+    def _select(self, discovery: Discovery, resources: Resources) -> Selection:
+        return select(
+            roles=self._configuration.roles,
+            discovery=discovery,
+            resources=resources,
+            policy=self._configuration.policy,
+        )
 
     async def _adopt(self, discovery: Discovery, *, cause: str) -> Generation:
         try:
             return await self._reconcile(discovery, cause=cause)
         except RolegateError as error:
             self._last_error = str(error)
-            _log.error("the new plan was not adopted", extra={"cause": cause, "reason": str(error)})
+            if self._switchboard.started:
+                _log.error("the new plan was not adopted", extra={"cause": cause, "reason": str(error)})
             raise
 
     async def _reconcile(self, discovery: Discovery, *, cause: str) -> Generation:
         self._effects.check(discovery)
         resources = self._probe.sample()
-        selection = select(
-            roles=self._configuration.roles,
-            discovery=discovery,
-            resources=resources,
-            policy=self._configuration.policy,
-        )
+        selection = self._select(discovery, resources)
         if self._switchboard.started and self._switchboard.live.selection.plan.digest == selection.plan.digest:
             return self._switchboard.live
         rendered = await asyncio.to_thread(self._effects.render, selection.plan, discovery)
@@ -173,7 +193,7 @@ class Controller:
             created_s=self._clock.time(),
             selection=selection,
             discovery=discovery,
-            resources=resources,
+            sample=self._probe.sample,
             policy=self._configuration.policy,
             router_config=rendered,
             backend=backend,
@@ -186,6 +206,19 @@ class Controller:
             extra={"generation": generation.number, "cause": cause, "digest": selection.plan.digest[:12]},
         )
         return generation
+
+
+def _tell_changes(before: Discovery | None, now: Discovery) -> None:
+    """One log line for every provider that went or came."""
+    known = {state.provider.name: state.up for state in before.providers} if before else {}
+    for state in now.providers:
+        was_up = known.get(state.provider.name)
+        if was_up and not state.up:
+            _log.warning(
+                "provider does not answer any more", extra={"provider": state.provider.name, "reason": state.error}
+            )
+        elif was_up is False and state.up:
+            _log.info("provider answers", extra={"provider": state.provider.name})
 
 
 def needs_litellm(plan: Plan) -> bool:

@@ -1,9 +1,10 @@
 """One live instance of a plan. A request holds the generation it was admitted under until it is done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
+from typing import Final
 
 from gateway.domain.candidates import Directory
 from gateway.domain.model import Lane, ModelRef, Provider
@@ -17,6 +18,9 @@ from gateway.domain.trace import RoleTrace
 from gateway.errors import NoModelForRole, UnknownRole
 from gateway.relay.route import Route
 
+MAX_REASONS: Final = 5
+"""How many candidates a refusal accounts for; `rolegate explain` has them all."""
+
 
 class GenerationState(Enum):
     """Where a generation is in its life; it only ever moves down this list."""
@@ -27,8 +31,11 @@ class GenerationState(Enum):
 
 
 class Generation:
-    """A selection with what it takes to serve it. ``number`` counts from 1; ``cause`` says why it was made; ``created_s`` is
-    epoch seconds. ``backend`` is ``None`` unless the plan has deployments on the litellm lane."""
+    """A selection with what it takes to serve it.
+
+    ``number`` counts from 1; ``cause`` says why it was made; ``created_s`` is epoch seconds. ``backend`` is ``None`` unless the
+    plan has deployments on the litellm lane; ``sample`` reads the machine now, for models that are asked for directly.
+    """
 
     def __init__(
         self,
@@ -38,7 +45,7 @@ class Generation:
         created_s: float,
         selection: Selection,
         discovery: Discovery,
-        resources: Resources,
+        sample: Callable[[], Resources],
         policy: Policy,
         router_config: Mapping[str, object],
         backend: CompletionBackend | None,
@@ -53,13 +60,14 @@ class Generation:
         self.backend = backend
         self.state = GenerationState.LIVE
         self.in_flight = 0
-        self._resources = resources
+        self._sample = sample
         self._policy = policy
         self._expose_models = expose_models
         self._providers: Mapping[str, Provider] = MappingProxyType(
             {state.provider.name: state.provider for state in discovery.providers}
         )
         self._routes: dict[str, Route] = {}
+        self._reasons: dict[str, tuple[str, ...]] = {}
         self._directory = Directory(discovery)
 
     @property
@@ -88,11 +96,27 @@ class Generation:
         if plan is None:
             plan = self._direct(name)
         elif not plan.deployments:
-            entries = self.trace(name).entries
-            raise NoModelForRole(role=name, reasons=[f"{one.model}: {one.reason}" for one in entries])
+            raise NoModelForRole(role=name, reasons=self._why_none(name))
         route = Route(plan=plan, providers=self._providers, generation=self.number, backend=self.backend)
         self._routes[name] = route
         return route
+
+    def _why_none(self, role: str) -> tuple[str, ...]:
+        """What ruled out the first candidates of a role without deployments; worked out once."""
+        if role not in self._reasons:
+            entries = self.trace(role).entries
+            reasons = [f"{one.model}: {one.reason}" for one in entries[:MAX_REASONS]]
+            if len(entries) > MAX_REASONS:
+                reasons.append(f"and {len(entries) - MAX_REASONS} more")
+            self._reasons[role] = tuple(reasons)
+        return self._reasons[role]
+
+    def canonical(self, name: str) -> str | None:
+        """The name under which ``/v1/models`` lists what ``name`` asks for: a role, or a model reference."""
+        if name in self.roles:
+            return name
+        model = self._directory.find(name)
+        return None if model is None or str(model.ref) not in self.references else str(model.ref)
 
     def _direct(self, name: str) -> RolePlan:
         model = self._directory.find(name) if self._expose_models else None
@@ -104,22 +128,21 @@ class Generation:
         selection = select(
             roles={name: Role(name=name, preferred=(str(model.ref),), discover=False)},
             discovery=self.discovery,
-            resources=self._resources,
+            resources=self._sample(),
             policy=replace(self._policy, system_default=()),
         )
         plan = selection.plan.roles[name]
         if not plan.deployments:
             first = selection.trace(name).entries[0]
             raise NoModelForRole(role=name, reasons=[f"{first.verdict.value}: {first.reason}"])
-        return replace(
-            plan,
-            deployments=tuple(
-                replace(one, context_tokens=self._planned_contexts.get(one.ref, one.context_tokens))
-                for one in plan.deployments
-            ),
-        )
+        planned = self._planned_contexts.get(model.weights_ref)
+        if planned is None:
+            return plan
+        return replace(plan, deployments=tuple(replace(one, context_tokens=planned) for one in plan.deployments))
 
     @property
     def _planned_contexts(self) -> dict[ModelRef, int | None]:
-        """Every model has one load profile: a direct request uses the one that the roles agreed on."""
-        return {one.ref: one.context_tokens for plan in self.roles.values() for one in plan.deployments}
+        """All names of the same weights have one load profile: a direct request uses the one that the roles agreed on."""
+        deployments = (one for plan in self.roles.values() for one in plan.deployments)
+        found = ((self._directory.find(str(one.ref)), one.context_tokens) for one in deployments)
+        return {model.weights_ref: context for model, context in found if model is not None}

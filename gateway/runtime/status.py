@@ -10,7 +10,7 @@ def live_status(*, controller: Controller, switchboard: Switchboard) -> dict[str
     """Generation, roles with their order, providers as last seen, and the last error."""
     configuration = controller.configuration
     content: dict[str, object] = {
-        "ready": controller.ready,
+        "ready": switchboard.started,
         "profile": configuration.profile,
         "config_folder": str(configuration.folder),
         "hot_swap": configuration.gateway.hot_swap,

@@ -2,9 +2,11 @@
 
 import json
 import logging
-import sys
+import queue
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener
 from typing import Final, Literal, TextIO
 
 from gateway.domain.secret import Secret
@@ -70,13 +72,31 @@ def _one_line(text: str) -> str:
     return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
-def start_logging(
-    *, form: Literal["text", "json"], level: int, redactor: Redactor, stream: TextIO | None = None
-) -> None:
-    """Send all logs of this process through one handler; libraries below warning level stay quiet."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter(form=form, redactor=redactor))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
+@contextmanager
+def logging_to(stream: TextIO, *, form: Literal["text", "json"], level: int, redactor: Redactor) -> Iterator[None]:
+    """Send all logs of this process to ``stream`` while the block runs. Lines are written by a thread of their own, so a reader
+    that stalls does not stall the caller; libraries below warning level stay quiet."""
+    writer = logging.StreamHandler(stream)
+    writer.setFormatter(LineFormatter(form=form, redactor=redactor))
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    listener = QueueListener(lines, writer)
+    root, ours = logging.getLogger(), logging.getLogger("gateway")
+    kept, levels = root.handlers[:], (root.level, ours.level)
+    root.handlers[:] = [_Handover(lines)]
     root.setLevel(logging.WARNING)
-    logging.getLogger("gateway").setLevel(level)
+    ours.setLevel(level)
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+        root.handlers[:] = kept
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
+
+
+class _Handover(QueueHandler):
+    """Hands records over as they are: they are formatted in the same process, where the facts beside the message count."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from builders import a_cloud, a_model, a_provider, a_role
+from gateway.domain.failure import FailureClass
 from gateway.domain.model import ProviderKind
-from gateway.errors import ProviderFailed
+from gateway.errors import ProviderFailed, UpstreamFailed
 from gateway.runtime.generation import GenerationState
 from gateway.runtime.swap import Switchboard
 from live_builders import Recorder, SteeredSource, a_configuration, a_controller, until
@@ -22,7 +23,6 @@ async def test_the_first_plan_becomes_generation_1_with_its_cause(tmp_path: Path
     assert switchboard.live is generation
     assert recorder.rendered == [generation.selection.plan]
     assert [len(one.models) for one in recorder.seen] == [1]
-    assert controller.ready
     await switchboard.close()
 
 
@@ -85,13 +85,69 @@ async def test_an_embedded_engine_is_not_awaited(tmp_path: Path) -> None:
     assert controller.awaited == frozenset()
 
 
-async def test_readiness_waits_for_the_first_model_of_every_role_and_then_stays(tmp_path: Path) -> None:
+async def test_a_role_that_nothing_could_serve_is_served_once_a_model_appears(tmp_path: Path) -> None:
+    switchboard = Switchboard()
+    source = SteeredSource()
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source], switchboard=switchboard)
+    first = await controller.start()
+    watching = asyncio.create_task(controller.watch())
+    source.models = (a_model("ollama:a:1b"),)
+    await until(lambda: switchboard.live is not first)
+    watching.cancel()
+    assert switchboard.live.cause == "planner can be served now"
+    await switchboard.close()
+
+
+async def test_a_provider_that_had_not_described_all_its_models_is_awaited(tmp_path: Path) -> None:
+    switchboard = Switchboard()
+    source = SteeredSource(a_model("ollama:a:1b"), complete=False)
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source], switchboard=switchboard)
+    first = await controller.start()
+    assert controller.awaited == {"ollama"}
+    source.complete, source.models = True, (a_model("ollama:a:1b"), a_model("ollama:b:1b"))
+    watching = asyncio.create_task(controller.watch())
+    await until(lambda: switchboard.live is not first)
+    watching.cancel()
+    assert len(switchboard.live.roles["planner"].deployments) == 2
+    await switchboard.close()
+
+
+async def test_the_watch_outlives_whatever_one_look_meets(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = SteeredSource(a_model("ollama:a:1b"))
     controller = a_controller(a_configuration(tmp_path, a_role()), [source])
     await controller.start()
-    assert controller.unanswered() == ()
-    assert controller.ready
+    source.trouble = KeyError("surprise")
+    watching = asyncio.create_task(controller.watch())
+    await until(lambda: controller.last_error != "")
+    asked = source.asked
+    await until(lambda: source.asked > asked)
+    watching.cancel()
+    assert controller.last_error == "'surprise'"
+    assert "looking again failed" in caplog.text
+
+
+async def test_a_model_that_is_gone_is_looked_for_at_once(tmp_path: Path) -> None:
+    source = SteeredSource(a_model("ollama:a:1b"))
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source], await_s=3600.0)
+    generation = await controller.start()
+    watching = asyncio.create_task(controller.watch())
+    deployment = generation.roles["planner"].deployments[0]
+    controller.attempt_failed(deployment, UpstreamFailed("model not found", failure=FailureClass.GONE, status=404))
+    await until(lambda: source.asked == 2)
+    watching.cancel()
+
+
+async def test_a_provider_that_goes_and_comes_is_told_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="gateway")
+    source = SteeredSource(a_model("ollama:a:1b"))
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source])
+    await controller.start()
     source.up = False
     await controller.look()
-    assert controller.unanswered() == ("planner",)
-    assert controller.ready
+    await controller.look()
+    source.up = True
+    await controller.look()
+    told = [one.getMessage() for one in caplog.records if "provider" in one.getMessage()]
+    assert told == ["provider does not answer any more", "provider answers"]

@@ -3,23 +3,13 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.telemetry.logs import LineFormatter, Redactor, start_logging
+from gateway.telemetry.logs import LineFormatter, Redactor, logging_to
 
 KEY = Secret("sk-canary-1234567890")
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    root = logging.getLogger()
-    kept, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = kept
-    root.setLevel(level)
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
@@ -49,12 +39,13 @@ def test_a_line_of_json_is_one_object() -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_secret_is_masked_wherever_it_stands(form: str) -> None:
     stream = io.StringIO()
-    start_logging(form=form, level=logging.INFO, redactor=Redactor([KEY]), stream=stream)  # type: ignore[arg-type]  # one of both
-    logger = logging.getLogger("gateway.test")
-    try:
-        raise ValueError(f"refused {KEY.reveal()}")
-    except ValueError:
-        logger.exception("upstream said %s", KEY.reveal(), extra={"detail": KEY.reveal()})
+    with logging_to(stream, form=form, level=logging.INFO, redactor=Redactor([KEY])):  # type: ignore[arg-type]  # one of both
+        try:
+            raise ValueError(f"refused {KEY.reveal()}")
+        except ValueError:
+            logging.getLogger("gateway.test").exception(
+                "upstream said %s", KEY.reveal(), extra={"detail": KEY.reveal()}
+            )
     assert KEY.reveal() not in stream.getvalue()
     assert stream.getvalue().count("[secret]") == 3
 
@@ -62,3 +53,15 @@ def test_a_secret_is_masked_wherever_it_stands(form: str) -> None:
 def test_a_line_break_in_a_fact_does_not_forge_a_second_line() -> None:
     line = LineFormatter(form="text", redactor=Redactor()).format(record("chat", reason="a\n1970 INFO x: forged"))
     assert line.endswith('chat reason="a\\n1970 INFO x: forged"')
+
+
+def test_libraries_are_heard_from_warnings_on_and_the_gateway_from_its_level() -> None:
+    stream = io.StringIO()
+    with logging_to(stream, form="text", level=logging.INFO, redactor=Redactor()):
+        logging.getLogger("httpx").info("noise")
+        logging.getLogger("httpx").warning("trouble")
+        logging.getLogger("gateway.x").info("news")
+    assert [line.split(maxsplit=1)[1] for line in stream.getvalue().splitlines()] == [
+        "WARNING httpx: trouble",
+        "INFO    x: news",
+    ]

@@ -1,26 +1,21 @@
 """One candidate judged for one role: the checks in the order of ``Verdict``; the first that applies is the verdict."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from gateway.domain.candidates import Absence, Candidate, Directory
+from gateway.domain.candidates import Absence, Candidate
 from gateway.domain.capabilities import Fact
+from gateway.domain.case import Case, Judgement, Notes, World
 from gateway.domain.fit import (
-    Capacity,
     MemoryNeed,
-    context_for,
     gigabytes,
-    memory_need,
     resident_at,
     takes_no_memory_of_ours,
     trained_context_tokens,
 )
 from gateway.domain.model import Model
 from gateway.domain.plan import Via
-from gateway.domain.resources import Resources
-from gateway.domain.role import Policy, Role, Task
+from gateway.domain.role import Role, Task
 from gateway.domain.scoring import meets, rounded_score
 from gateway.domain.trace import Verdict
 
@@ -28,60 +23,7 @@ HOT_SENSITIVITY: Final = 0.5
 """From this thermal sensitivity on, a model is not started on a hot machine."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What a judgement may look at."""
-
-    directory: Directory
-    capacities: Mapping[str, Capacity]
-    resources: Resources
-    policy: Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One candidate with a model, before one role."""
-
-    model: Model
-    role: Role
-    task: Task
-    via: Via | None
-    named: bool
-    world: World
-
-    @property
-    def provider_name(self) -> str:
-        return self.model.ref.provider
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """A verdict with its sentence and numbers. ``memory_bytes`` is the need at the role's own context."""
-
-    verdict: Verdict
-    reason: str
-    numbers: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Notes:
-    """What the checks gather on the way to a verdict; the memory need is worked out once for all of them."""
-
-    warnings: list[str] = field(default_factory=list)
-    numbers: dict[str, object] = field(default_factory=dict)
-    excused: list[str] = field(default_factory=list)
-    _need: MemoryNeed | None = None
-
-    def need(self, case: Case) -> MemoryNeed:
-        if self._need is None:
-            context = context_for(case.model, need_tokens=case.role.requirements.context_need_tokens)
-            self._need = memory_need(case.model, context_tokens=context)
-            self.warnings.extend(self._need.notes)
-        return self._need
-
-
-_Check = Callable[[Case, _Notes], tuple[Verdict, str] | None]
+_Check = Callable[[Case, Notes], tuple[Verdict, str] | None]
 
 
 def judge(candidate: Candidate, *, role: Role, task: Task, world: World) -> Judgement:
@@ -91,7 +33,7 @@ def judge(candidate: Candidate, *, role: Role, task: Task, world: World) -> Judg
         verdict = Verdict.PROVIDER_DOWN if absent else Verdict.NOT_INSTALLED
         return Judgement(verdict=verdict, reason=candidate.reason)
     case = Case(model=candidate.model, role=role, task=task, via=candidate.via, named=candidate.named, world=world)
-    notes = _Notes(warnings=list(candidate.model.warnings))
+    notes = Notes(warnings=list(candidate.model.warnings))
     for check in _CHECKS:
         ruled_out = check(case, notes)
         if ruled_out is not None:
@@ -102,14 +44,14 @@ def judge(candidate: Candidate, *, role: Role, task: Task, world: World) -> Judg
     )
 
 
-def _provider_up(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _provider_up(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     if case.model.provider_up:
         return None
     state = case.world.directory.states[case.provider_name]
     return Verdict.PROVIDER_DOWN, state.error or f"{case.provider_name} does not answer"
 
 
-def _task(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _task(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     model = case.model
     if case.task is Task.EMBEDDING:
         if model.embeds and not model.chats:
@@ -129,13 +71,13 @@ def _task(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
     return Verdict.NOT_CHAT_CAPABLE, f"it is {what}"
 
 
-def _requirements(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _requirements(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     for shortfall in (*_scores(case, notes), *_features(case, notes)):
         return Verdict.REQUIREMENT_NOT_MET, shortfall
     return None
 
 
-def _scores(case: Case, notes: _Notes) -> Iterator[str]:
+def _scores(case: Case, notes: Notes) -> Iterator[str]:
     for ability, least in sorted(case.role.requirements.scores.items()):
         fact: Fact[float] | None = getattr(case.model.capabilities, ability)
         if fact is None:
@@ -155,7 +97,7 @@ def _scores(case: Case, notes: _Notes) -> Iterator[str]:
             yield shortfall
 
 
-def _features(case: Case, notes: _Notes) -> Iterator[str]:
+def _features(case: Case, notes: Notes) -> Iterator[str]:
     for feature in sorted(case.role.requirements.features):
         fact: Fact[bool] | None = getattr(case.model.capabilities, feature)
         notes.numbers[feature] = None if fact is None else fact.value
@@ -171,7 +113,7 @@ def _plain(feature: str) -> str:
     return feature.replace("_", " ")
 
 
-def _context(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _context(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     least = case.role.requirements.context_min_tokens
     trained = trained_context_tokens(case.model)
     notes.numbers["context_length"] = trained
@@ -191,7 +133,7 @@ def _context(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
     return None
 
 
-def _memory_limit(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _memory_limit(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     if case.model.cloud:
         return None
     need = notes.need(case)
@@ -211,7 +153,7 @@ def _memory_limit(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
     return None
 
 
-def _fits_now(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _fits_now(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     shortfall = fit_shortfall(case.model, need=notes.need(case), world=case.world, warnings=notes.warnings)
     capacity = case.world.capacities.get(case.provider_name)
     if capacity is not None and not case.model.cloud:
@@ -240,7 +182,7 @@ def fit_shortfall(model: Model, *, need: MemoryNeed, world: World, warnings: lis
     )
 
 
-def _temperature(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _temperature(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     measured, hot = case.world.resources.temperature_c, case.world.policy.hot_c
     provider = case.world.directory.states[case.provider_name].provider
     if measured is None or measured < hot or not provider.on_this_host or case.model.cloud:
@@ -254,7 +196,7 @@ def _temperature(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
     )
 
 
-def _key(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _key(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     provider = case.world.directory.states[case.provider_name].provider
     if not provider.cloud or provider.has_key:
         return None
@@ -262,7 +204,7 @@ def _key(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
     return Verdict.NO_API_KEY, f"no API key is known for {provider.name}{variable}"
 
 
-def _consent(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _consent(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     if not case.model.cloud:
         return None
     if not case.world.policy.cloud_fallback:
@@ -272,7 +214,7 @@ def _consent(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
     return None
 
 
-def _inclusion(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
+def _inclusion(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     if case.named:
         return None
     if case.model.cloud:
@@ -282,7 +224,7 @@ def _inclusion(case: Case, notes: _Notes) -> tuple[Verdict, str] | None:
     return None
 
 
-def _why_ok(case: Case, notes: _Notes) -> str:
+def _why_ok(case: Case, notes: Notes) -> str:
     how = {
         Via.PREFERRED: "preferred",
         Via.DISCOVERED: "discovered",

@@ -6,8 +6,9 @@ from types import MappingProxyType
 
 from gateway.domain.candidates import Candidate, Directory, named_candidates, task_of
 from gateway.domain.capabilities import FEATURE_FIELDS, Fact
+from gateway.domain.case import Judgement, World
 from gateway.domain.fit import capacities, context_for, memory_need, takes_no_memory_of_ours, trained_context_tokens
-from gateway.domain.judgement import Judgement, World, fit_shortfall, judge
+from gateway.domain.judgement import fit_shortfall, judge
 from gateway.domain.model import Model, ModelRef
 from gateway.domain.plan import Deployment, Plan, RolePlan, Via
 from gateway.domain.ports import Discovery

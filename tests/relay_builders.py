@@ -10,7 +10,7 @@ import orjson
 from builders import a_provider
 from gateway.domain.model import Lane, ModelRef, Provider, ProviderKind
 from gateway.domain.plan import Deployment, RolePlan, Via
-from gateway.domain.ports import CompletionBackend, Endpoint
+from gateway.domain.ports import CompletionBackend, Endpoint, KeySource
 from gateway.domain.role import Deadlines, Task
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
@@ -69,7 +69,13 @@ def a_route(
     for one in deployments:
         name = one.ref.provider
         kind = KIND_OF_LANE[one.lane]
-        providers[name] = a_provider(name, kind=kind, url=(urls or {}).get(name), has_key=one.cloud)
+        providers[name] = a_provider(
+            name,
+            kind=kind,
+            url=(urls or {}).get(name),
+            has_key=kind is ProviderKind.CLOUD,
+            key_variable=f"{name.upper()}_API_KEY",
+        )
     plan = RolePlan(
         role="planner",
         task=task,
@@ -121,6 +127,7 @@ async def a_relay(
     *,
     urls: Mapping[str, str] | None = None,
     key: str | None = None,
+    keys: KeySource | None = None,
     breakers: Breakers | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[Relay]:
@@ -128,7 +135,7 @@ async def a_relay(
     connections = Connections(clock=clock)
     relay = Relay(
         lanes={
-            Lane.OLLAMA: OllamaLane(connections=connections, clock=clock),
+            Lane.OLLAMA: OllamaLane(connections=connections, clock=clock, keys=keys),
             Lane.OPENAI: OpenAILane(connections=connections, endpoints=Endpoints(urls or {}, key=key)),
             Lane.LITELLM: LiteLLMLane(),
         },

@@ -21,17 +21,12 @@ T = TypeVar("T")
 
 REQUEST_FIELDS: Final = frozenset(
     {
-        "audio",
         "frequency_penalty",
-        "function_call",
-        "functions",
         "logit_bias",
         "logprobs",
         "max_completion_tokens",
         "max_tokens",
         "messages",
-        "modalities",
-        "n",
         "parallel_tool_calls",
         "prediction",
         "presence_penalty",
@@ -57,7 +52,7 @@ REQUEST_FIELDS: Final = frozenset(
     }
 )
 """The fields of a request that are handed on; everything else is left out. LiteLLM takes addresses, keys, headers, callbacks
-and made-up answers as arguments of the same call, so what a caller may name has to be listed."""
+and made-up answers as arguments of the same call, so what a caller may name has to be listed; here, and nowhere before."""
 
 _REFERENCE: Final = "os.environ/"
 _ROUTING: Final = frozenset({"order", "stream_timeout", "max_parallel_requests", "rpm", "tpm", "weight", "tags"})
@@ -106,7 +101,7 @@ class LiteLLMBackend:
     async def stream(
         self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
     ) -> AsyncGenerator[Mapping[str, object], None]:
-        """See ``CompletionBackend.stream``. Of ``body``, ``REQUEST_FIELDS`` are handed on.
+        """See ``CompletionBackend.stream``. Of ``body``, ``REQUEST_FIELDS`` that are not null are handed on.
 
         ``total_s`` bounds the whole call; ``connect_s`` the connection, for those providers whose client can tell it apart.
         """
@@ -114,7 +109,7 @@ class LiteLLMBackend:
         until = asyncio.get_running_loop().time() + total_s
         arguments = {
             **call.arguments,
-            **{name: value for name, value in body.items() if name in REQUEST_FIELDS},
+            **{name: value for name, value in body.items() if name in REQUEST_FIELDS and value is not None},
             "stream": True,
             "stream_options": {"include_usage": True},
             "num_retries": 0,

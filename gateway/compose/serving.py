@@ -182,7 +182,7 @@ class _Serving:
         endpoints = Endpoints(providers=parts.providers, engine=parts.engine, keys=parts.keys)
         return Relay(
             lanes={
-                Lane.OLLAMA: OllamaLane(connections=Connections(clock=self._clock), clock=self._clock),
+                Lane.OLLAMA: OllamaLane(connections=Connections(clock=self._clock), clock=self._clock, keys=parts.keys),
                 Lane.OPENAI: OpenAILane(connections=Connections(clock=self._clock), endpoints=endpoints),
                 Lane.LITELLM: LiteLLMLane(),
             },

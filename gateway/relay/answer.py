@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from gateway.domain.model import Provider
 from gateway.domain.plan import Deployment
 from gateway.errors import AttemptFacts, RequestFailed, UpstreamFailed
 from gateway.relay.error_shape import error_object
@@ -36,6 +37,7 @@ class StreamingAnswer:
         *,
         role: str,
         deployment: Deployment,
+        provider: Provider,
         fallback_reason: str,
         include_usage: bool,
         first: Sequence[Event],
@@ -47,6 +49,7 @@ class StreamingAnswer:
         self.fallback_reason = fallback_reason
         self.error: RequestFailed | None = None
         self._role = role
+        self._provider = provider
         self._include_usage = include_usage
         self._watch = watch
         self._ledger = ledger
@@ -95,7 +98,11 @@ class StreamingAnswer:
         except UpstreamFailed as failed:
             self._ledger.fail(failed, delivered=True)
             self.error = refusal(
-                role=self._role, deployment=self.deployment, failed=failed, attempts=self._ledger.attempts
+                role=self._role,
+                deployment=self.deployment,
+                provider=self._provider,
+                failed=failed,
+                attempts=self._ledger.attempts,
             )
             yield frame(error_object(self.error))
         finally:

@@ -1,7 +1,7 @@
 """Which deployments are resting, and why."""
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -136,20 +136,8 @@ class Breakers:
     def seen(self, refs: Collection[ModelRef]) -> None:
         """The registry has just found these models: those held as gone may be tried again."""
         names = {(ref.provider, ref.name) for ref in refs}
-        self._lift(lambda key: (key.provider, key.model) in names, FailureClass.GONE)
-
-    def key_changed(self, provider: str) -> None:
-        """The provider's key is another one now: deployments held for the old one may be tried again."""
-        self._lift(lambda key: key.provider == provider, FailureClass.AUTH)
-
-    def standings(self, *, now_s: float) -> dict[BreakerKey, Standing]:
-        """Every deployment that is not simply ready, for status pages."""
-        now = {key: self.standing(key, now_s=now_s) for key in self._by_key}
-        return {key: standing for key, standing in now.items() if standing.state is not State.READY}
-
-    def _lift(self, matches: Callable[[BreakerKey], bool], failure: FailureClass) -> None:
         for key, one in self._by_key.items():
-            if one.held and one.failure is failure and matches(key):
+            if one.held and one.failure is FailureClass.GONE and (key.provider, key.model) in names:
                 one.held = False
 
     @staticmethod

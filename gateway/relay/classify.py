@@ -12,9 +12,11 @@ from typing import Final
 import orjson
 
 from gateway.domain.failure import FailureClass
+from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 
 MAX_MESSAGE_CHARS: Final = 1_000
+MASK: Final = "**********"
 _MAX_UNWRAPS: Final = 4
 
 _CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
@@ -99,8 +101,11 @@ class Complaint:
     prompt_tokens: int | None = None
 
 
-def complaint(body: object) -> Complaint:
-    """Read an error in any of the shapes servers use: a string, an object, either of them as JSON inside a string."""
+def complaint(body: object, *, key: Secret | None = None) -> Complaint:
+    """Read an error in any of the shapes servers use: a string, an object, either of them as JSON inside a string.
+
+    ``key``, if the message repeats it, is masked.
+    """
     message, kinds = "", []
     status: int | None = None
     prompt_tokens: int | None = None
@@ -119,6 +124,8 @@ def complaint(body: object) -> Complaint:
             body = body[0] if body else None
         elif body is None:
             break
+    if key:
+        message = message.replace(key.reveal(), MASK)
     return Complaint(
         message=" ".join(message.split())[:MAX_MESSAGE_CHARS],
         kinds=tuple(dict.fromkeys(kinds)),
@@ -137,18 +144,30 @@ def _json_inside(text: str) -> object:
 
 
 def classify(
-    *, status: int | None, body: object, keyed: bool, retry_after_s: float | None = None, loading: bool = False
+    *,
+    status: int | None,
+    body: object,
+    keyed: bool,
+    key: Secret | None = None,
+    account: bool = False,
+    retry_after_s: float | None = None,
+    loading: bool = False,
 ) -> UpstreamFailed:
     """The failure that an error answer stands for.
 
     ``status`` is ``None`` for an error inside a stream that began well. ``keyed`` says that the provider is a cloud one or was
-    sent a key: only then is a 401 or 403 about the key. ``loading`` marks an answer to a preload.
+    sent a key: only then is a 401 or 403 about the key. ``key`` is the one that was sent, to be masked where upstream repeats
+    it; ``account`` says that none was, and that the server asked a cloud on its own account: its words on that hold no key.
+    ``loading`` marks an answer to a preload.
     """
-    found = complaint(body)
+    found = complaint(body, key=key)
     effective = found.status if status is None else status
     failure = _failure(found, status=effective, keyed=keyed, loading=loading)
     if failure is FailureClass.AUTH:
-        message = "the provider refused the gateway's key" + (f" (status {effective})" if effective else "")
+        refused = "the server's own cloud account was refused" if account else "the provider refused the gateway's key"
+        message = refused + (f" (status {effective})" if effective else "")
+        if account and found.message:
+            message += f": {found.message}"
     else:
         message = found.message or (f"status {status} without a message" if status is not None else "an error event")
     return UpstreamFailed(

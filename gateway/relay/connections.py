@@ -24,7 +24,6 @@ STALE_S: Final = 0.5
 """A kept connection that fails this soon, before any byte of an answer, had been closed by the server all along."""
 MAX_ERROR_BYTES: Final = 64 * 1024
 ERROR_BODY_S: Final = 5.0
-MASK: Final = "**********"
 
 
 class Connections:
@@ -52,9 +51,7 @@ class Connections:
         stream): a request that meets such a connection is sent once more on a new one. Raises ``UpstreamFailed`` when no
         answer begins, or when the connection fails inside the block.
         """
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key.reveal()}"
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **_authorization(key)}
         data = orjson.dumps(body)
         async with self._request(
             "POST", url, data=data, headers=headers, connect_s=connect_s, closes_unsaid=closes_unsaid
@@ -62,9 +59,13 @@ class Connections:
             yield answer
 
     @asynccontextmanager
-    async def get(self, url: str, *, connect_s: float) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def get(
+        self, url: str, *, connect_s: float, key: Secret | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A GET, on the same terms."""
-        async with self._request("GET", url, data=None, headers={}, connect_s=connect_s, closes_unsaid=False) as answer:
+        async with self._request(
+            "GET", url, data=None, headers=_authorization(key), connect_s=connect_s, closes_unsaid=False
+        ) as answer:
             yield answer
 
     @asynccontextmanager
@@ -109,21 +110,21 @@ class Connections:
                 response.close()
 
     async def refusal(
-        self, response: aiohttp.ClientResponse, *, keyed: bool, key: Secret | None = None, loading: bool = False
+        self,
+        response: aiohttp.ClientResponse,
+        *,
+        keyed: bool,
+        key: Secret | None = None,
+        account: bool = False,
+        loading: bool = False,
     ) -> UpstreamFailed:
-        """What an error answer means; the key, if upstream repeats it, is masked."""
-        try:
-            async with asyncio.timeout(ERROR_BODY_S):
-                body = await response.content.read(MAX_ERROR_BYTES)
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            body = b""
-        text = body.decode("utf-8", "replace")
-        if key:
-            text = text.replace(key.reveal(), MASK)
+        """What an error answer means. ``keyed``, ``key``, ``account`` and ``loading`` are those of ``classify``."""
         return classify(
             status=response.status,
-            body=text,
+            body=await read_body(response, limit_bytes=MAX_ERROR_BYTES, within_s=ERROR_BODY_S),
             keyed=keyed,
+            key=key,
+            account=account,
             retry_after_s=retry_after(response.headers.get("Retry-After"), now_s=self._clock.time()),
             loading=loading,
         )
@@ -172,6 +173,23 @@ async def _note_kept(
     _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
     context.trace_request_ctx.kept = True
+
+
+def _authorization(key: Secret | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key.reveal()}"} if key else {}
+
+
+async def read_body(response: aiohttp.ClientResponse, *, limit_bytes: int, within_s: float) -> bytes:
+    """The body, in however many pieces it comes. Where it is longer than ``limit_bytes``, takes longer than ``within_s`` or
+    breaks off, what has come of it by then."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(within_s):
+            while len(body) < limit_bytes and (piece := await response.content.read(limit_bytes - len(body))):
+                body += piece
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return bytes(body)
+    return bytes(body)
 
 
 async def drain(response: aiohttp.ClientResponse) -> None:

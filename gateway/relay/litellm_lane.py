@@ -9,34 +9,9 @@ from gateway.relay.event import Event
 from gateway.relay.lane import Call
 from gateway.relay.openai_wire import ChunkReader
 
-FORWARDED: Final = frozenset(
-    {
-        "messages",
-        "temperature",
-        "top_p",
-        "top_k",
-        "max_tokens",
-        "max_completion_tokens",
-        "stop",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "reasoning_effort",
-        "thinking",
-        "verbosity",
-        "service_tier",
-        "user",
-    }
-)
-"""All that a caller may hand on. LiteLLM reads many more keys, among them those that choose the upstream, its key and its
-headers: what is not listed here never gets there."""
+_OURS: Final = frozenset({"model", "stream", "stream_options"})
+"""What the backend decides itself."""
+_EFFORT: Final = frozenset({"reasoning_effort", "reasoning", "thinking"})
 
 
 class LiteLLMLane:
@@ -73,8 +48,7 @@ class LiteLLMLane:
 
 
 def forwarded(call: Call) -> Mapping[str, object]:
-    """The part of the request that LiteLLM may see, without an effort for a model that is known not to think."""
-    left_out = {"reasoning_effort", "thinking"} if call.knows("supports_thinking") is False else set()
-    return {
-        key: value for key, value in call.body.items() if key in FORWARDED and key not in left_out and value is not None
-    }
+    """The request as the backend takes it, without an effort for a model that is known not to think. What of it LiteLLM may see
+    is for the backend to say."""
+    left_out = _OURS | _EFFORT if call.knows("supports_thinking") is False else _OURS
+    return {name: value for name, value in call.body.items() if name not in left_out}

@@ -12,6 +12,8 @@ from gateway.domain.plan import Deployment, Via
 MESSAGE_TOKENS: Final = 4
 """What a chat template adds around one message, at least."""
 IMAGE_TOKENS: Final = 768
+COUNTED_CHARS: Final = 1 << 20
+"""How much of a prompt is counted: the event loop waits meanwhile, and what is longer is too long for nearly every model."""
 
 _PIECE: Final = re.compile(r"[A-Za-z]{1,8}|[0-9]{1,3}|[^\x00-\x7f]{1,2}|[^\sA-Za-z0-9]{1,2}")
 
@@ -25,7 +27,6 @@ class Needs:
     forced_tool: bool = False
     images: int = 0
     linked_images: bool = False
-    audio: bool = False
     json_schema: bool = False
     logit_bias: bool = False
     effort: str | None = None
@@ -41,8 +42,13 @@ class Needs:
 
     @cached_property
     def prompt_tokens(self) -> int:
-        """An estimate of the prompt's length, meant to be a little short rather than too long: upstream has the last word."""
-        return sum(len(_PIECE.findall(text)) for text in self.texts) + self._fixed_tokens
+        """An estimate of the prompt's length, meant to be a little short rather than too long: upstream has the last word. Of a
+        very long one only the first ``COUNTED_CHARS`` count."""
+        count, left = self._fixed_tokens, COUNTED_CHARS
+        for text in self.texts:
+            count += len(_PIECE.findall(text, 0, left))
+            left = max(0, left - len(text))
+        return count
 
     @property
     def _fixed_tokens(self) -> int:
@@ -62,7 +68,6 @@ def needs_of(body: Mapping[str, object]) -> Needs:
         forced_tool=bool(tools) and (tool_choice == "required" or isinstance(tool_choice, Mapping)),
         images=len(images),
         linked_images=any(not image_url(part).startswith("data:") for part in images),
-        audio=any(part.get("type") == "input_audio" for part in parts),
         json_schema=isinstance(response_format, Mapping) and response_format.get("type") == "json_schema",
         logit_bias=bool(body.get("logit_bias")),
         effort=effort_of(body),
@@ -109,8 +114,6 @@ def why_not(deployment: Deployment, *, needs: Needs, provider: Provider | None) 
         return "does not support tools"
     if needs.images and not _able(deployment, "supports_vision"):
         return "does not take images"
-    if needs.audio and not _able(deployment, "supports_audio"):
-        return "does not take audio"
     if deployment.lane is Lane.OLLAMA:
         reason = _why_not_ollama(needs)
         if reason:

@@ -9,10 +9,11 @@ import orjson
 
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import ollama_name
-from gateway.domain.ports import Clock
+from gateway.domain.ports import Clock, KeySource
+from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 from gateway.relay.breaker import BreakerKey, breaker_key
-from gateway.relay.connections import Connections, drain
+from gateway.relay.connections import Connections, drain, read_body
 from gateway.relay.event import OPENED, Event
 from gateway.relay.lane import Call
 from gateway.relay.lines import LineBuffer, LineTooLong
@@ -32,43 +33,47 @@ class _Resident:
 
 
 class OllamaLane:
-    """Chats over ``/api/chat``. A model that is not resident with the planned load profile is loaded first."""
+    """Chats over ``/api/chat``. A model that is not resident with the planned load profile is loaded first.
 
-    def __init__(self, *, connections: Connections, clock: Clock) -> None:
+    ``keys`` know the keys of hosts that ask for one (Ollama behind a proxy).
+    """
+
+    def __init__(self, *, connections: Connections, clock: Clock, keys: KeySource | None = None) -> None:
         self._connections = connections
         self._clock = clock
+        self._keys = keys
         self._loads = Loads()
         self._resident_until_s: dict[BreakerKey, float] = {}
 
     async def ready(self, call: Call) -> AsyncGenerator[Event, None]:
         """See ``ChatLane.ready``. Ollama's own cloud models are not loaded here, so they are simply called."""
-        key = breaker_key(call.deployment)
-        seen = self._clock.monotonic() < self._resident_until_s.get(key, 0.0)
+        load = breaker_key(call.deployment)
+        seen = self._clock.monotonic() < self._resident_until_s.get(load, 0.0)
         if not seen and not call.deployment.cloud:
-            await self._make_resident(call, key=key)
-        return self._stream(call, key=key)
+            await self._make_resident(call, load=load)
+        return self._stream(call, load=load)
 
     async def close(self) -> None:
         await self._loads.close()
         await self._connections.close()
 
-    async def _make_resident(self, call: Call, *, key: BreakerKey) -> None:
+    async def _make_resident(self, call: Call, *, load: BreakerKey) -> None:
         resident = await self._resident(call)
         if resident is not None and not _holds(resident, call):
-            await self._loads.wait(key, lambda: self._preload(call), load_s=call.load_s)
-        self._resident_until_s[key] = self._clock.monotonic() + RESIDENT_S
+            await self._loads.wait(load, lambda: self._preload(call), load_s=call.load_s)
+        self._resident_until_s[load] = self._clock.monotonic() + RESIDENT_S
 
     async def _resident(self, call: Call) -> list[_Resident] | None:
         """What is loaded now; ``None`` when the server does not say. Raises ``UpstreamFailed`` when there is no server."""
-        connect_s = call.limits.connect_s
+        url, connect_s = f"{_url(call)}/api/ps", call.limits.connect_s
         try:
             async with (
                 asyncio.timeout(min(PROBE_S, call.left_s)),
-                self._connections.get(f"{_url(call)}/api/ps", connect_s=connect_s) as response,
+                self._connections.get(url, connect_s=connect_s, key=self._key(call)) as response,
             ):
                 if response.status != 200:
                     return None
-                body = await response.content.read(MAX_LISTING_BYTES)
+                body = await read_body(response, limit_bytes=MAX_LISTING_BYTES, within_s=PROBE_S)
                 await drain(response)
         except TimeoutError:
             return None
@@ -85,20 +90,25 @@ class OllamaLane:
             "stream": False,
             "options": load_options(call.deployment.context_tokens),
         }
-        url, connect_s = f"{_url(call)}/api/generate", call.limits.connect_s
-        async with self._connections.post(url, body=body, connect_s=connect_s) as response:
+        url, connect_s, key = f"{_url(call)}/api/generate", call.limits.connect_s, self._key(call)
+        async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
             if response.status != 200:
                 if response.status in {404, 405}:
                     return
-                raise await self._connections.refusal(response, keyed=call.provider.cloud, loading=True)
+                raise await self._connections.refusal(response, keyed=key is not None, key=key, loading=True)
             await drain(response)
 
-    async def _stream(self, call: Call, *, key: BreakerKey) -> AsyncGenerator[Event, None]:
+    async def _stream(self, call: Call, *, load: BreakerKey) -> AsyncGenerator[Event, None]:
+        key = self._key(call)
+        keyed, account = call.deployment.cloud or key is not None, call.deployment.cloud and key is None
         reader = NativeReader(
             answer_id=call.answer_id,
             created=call.created,
             model=call.ref.name,
             parallel_tools=call.body.get("parallel_tool_calls") is not False,
+            keyed=keyed,
+            key=key,
+            account=account,
         )
         body = native_request(
             call.body,
@@ -106,11 +116,11 @@ class OllamaLane:
             context_tokens=call.deployment.context_tokens,
             thinks=call.knows("supports_thinking") is True,
         )
-        self._resident_until_s.pop(key, None)
+        self._resident_until_s.pop(load, None)
         url, connect_s = f"{_url(call)}/api/chat", call.limits.connect_s
-        async with self._connections.post(url, body=body, connect_s=connect_s) as response:
+        async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
             if response.status != 200:
-                raise await self._connections.refusal(response, keyed=call.provider.cloud)
+                raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
             yield OPENED
             lines = LineBuffer()
             while not reader.done and (data := await response.content.readany()):
@@ -120,8 +130,11 @@ class OllamaLane:
                 yield event
             if not reader.done:
                 raise UpstreamFailed("Ollama's answer ended before it was done", failure=FailureClass.TRUNCATED)
-            self._resident_until_s[key] = self._clock.monotonic() + RESIDENT_S
+            self._resident_until_s[load] = self._clock.monotonic() + RESIDENT_S
             await drain(response)
+
+    def _key(self, call: Call) -> Secret | None:
+        return None if self._keys is None else self._keys.key(call.provider.name)
 
 
 def _events(reader: NativeReader, *, lines: LineBuffer, data: bytes) -> Iterator[Event]:

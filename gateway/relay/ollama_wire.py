@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.domain.failure import FailureClass
+from gateway.domain.secret import Secret
 from gateway.errors import BadRequest, UpstreamFailed
 from gateway.relay.classify import classify
 from gateway.relay.event import Event, EventKind
@@ -102,10 +103,10 @@ def native_messages(messages: object, *, thinks: bool) -> list[dict[str, object]
     native: list[dict[str, object]] = []
     for number, message in enumerate(messages if isinstance(messages, Sequence) else ()):
         role = message["role"]
-        text, media = _content(message.get("content"))
+        text, images = _content(message.get("content"))
         one: dict[str, object] = {"role": _ROLES.get(role, role), "content": text}
-        if media:
-            one["images"] = media
+        if images:
+            one["images"] = images
         if role == "assistant":
             thought = message.get("reasoning_content") or message.get("reasoning")
             if thinks and isinstance(thought, str):
@@ -130,20 +131,18 @@ def native_messages(messages: object, *, thinks: bool) -> list[dict[str, object]
 
 
 def _content(content: object) -> tuple[str, list[str]]:
-    """The text of a message's content, its parts on lines of their own, and its images and sounds in base64."""
+    """The text of a message's content, its parts on lines of their own, and its images in base64."""
     if isinstance(content, str):
         return content, []
     texts: list[str] = []
-    media: list[str] = []
+    images: list[str] = []
     for part in content if isinstance(content, Sequence) else ():
         kind = part["type"]
         if kind == "image_url":
-            media.append(image_url(part).partition(",")[2])
-        elif kind == "input_audio":
-            media.append(part["input_audio"]["data"])
+            images.append(image_url(part).partition(",")[2])
         else:
             texts.append(part.get(kind, ""))
-    return "\n".join(texts), media
+    return "\n".join(texts), images
 
 
 def _native_call(call: Mapping[str, Any], *, where: str) -> dict[str, object]:
@@ -164,16 +163,42 @@ class NativeReader:
     """Native answer lines → OpenAI chunks, for one answer.
 
     ``answer_id``, ``created`` (seconds since the epoch) and ``model`` stand in every chunk. With ``parallel_tools`` off, tool
-    calls after the first are left out. ``skipped`` counts lines that could not be read.
+    calls after the first are left out. ``keyed``, ``key`` and ``account`` are those of ``classify``. ``skipped`` counts lines
+    that could not be read.
     """
 
-    __slots__ = ("_answer_id", "_begun", "_calls", "_created", "_model", "_parallel_tools", "done", "skipped")
+    __slots__ = (
+        "_account",
+        "_answer_id",
+        "_begun",
+        "_calls",
+        "_created",
+        "_key",
+        "_keyed",
+        "_model",
+        "_parallel_tools",
+        "done",
+        "skipped",
+    )
 
-    def __init__(self, *, answer_id: str, created: int, model: str, parallel_tools: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        answer_id: str,
+        created: int,
+        model: str,
+        parallel_tools: bool = True,
+        keyed: bool = False,
+        key: Secret | None = None,
+        account: bool = False,
+    ) -> None:
         self._answer_id = answer_id
         self._created = created
         self._model = model
         self._parallel_tools = parallel_tools
+        self._keyed = keyed
+        self._key = key
+        self._account = account
         self._begun = False
         self._calls = 0
         self.done = False
@@ -191,7 +216,7 @@ class NativeReader:
             self.skipped += 1
             return []
         if native.get("error"):
-            raise classify(status=None, body=native, keyed=False)
+            raise classify(status=None, body=native, keyed=self._keyed, key=self._key, account=self._account)
         events = [] if self._begun else [self._event(EventKind.OPENING, {"role": "assistant", "content": ""})]
         self._begun = True
         message = native.get("message")

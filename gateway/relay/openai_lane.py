@@ -10,6 +10,7 @@ import orjson
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import ProviderKind
 from gateway.domain.ports import Endpoint, EndpointResolver
+from gateway.domain.secret import Secret
 from gateway.errors import ProviderDown, ProviderFailed, UnknownName, UpstreamFailed
 from gateway.relay.classify import classify
 from gateway.relay.connections import Connections, drain
@@ -52,7 +53,9 @@ class OpenAILane:
 
     async def _stream(self, call: Call, *, endpoint: Endpoint) -> AsyncGenerator[Event, None]:
         keyed = (endpoint.key is not None and call.provider.kind is not ProviderKind.EMBEDDED) or call.provider.cloud
-        reader = ChunkReader(answer_id=call.answer_id, created=call.created, model=call.ref.name, keyed=keyed)
+        reader = ChunkReader(
+            answer_id=call.answer_id, created=call.created, model=call.ref.name, keyed=keyed, key=endpoint.key
+        )
         url = f"{endpoint.base_url.rstrip('/')}/chat/completions"
         body = openai_request(call, model=endpoint.model)
         connect_s = call.limits.connect_s
@@ -63,7 +66,7 @@ class OpenAILane:
                 raise await self._connections.refusal(response, keyed=keyed, key=endpoint.key)
             yield OPENED
             if response.content_type == "application/json":
-                for event in await _whole(response, reader=reader, keyed=keyed):
+                for event in await _whole(response, reader=reader, keyed=keyed, key=endpoint.key):
                     yield event
                 return
             if response.content_type != "text/event-stream":
@@ -101,7 +104,9 @@ def _events(reader: ChunkReader, *, parser: SseParser, data: bytes) -> Iterator[
         raise UpstreamFailed(f"upstream sent {exc}", failure=FailureClass.UPSTREAM_ERROR) from exc
 
 
-async def _whole(response: aiohttp.ClientResponse, *, reader: ChunkReader, keyed: bool) -> list[Event]:
+async def _whole(
+    response: aiohttp.ClientResponse, *, reader: ChunkReader, keyed: bool, key: Secret | None
+) -> list[Event]:
     """The events of an answer that came in one piece although a stream was asked for."""
     body = bytearray()
     while data := await response.content.readany():
@@ -114,7 +119,7 @@ async def _whole(response: aiohttp.ClientResponse, *, reader: ChunkReader, keyed
     except orjson.JSONDecodeError as exc:
         raise UpstreamFailed("the answer is not valid JSON", failure=FailureClass.TRUNCATED) from exc
     if not isinstance(completion, dict) or completion.get("error"):
-        raise classify(status=None, body=completion, keyed=keyed)
+        raise classify(status=None, body=completion, keyed=keyed, key=key)
     events = reader.chunk(chunk_of(completion))
     if not reader.finished:
         raise UpstreamFailed("the answer came without a finish signal", failure=FailureClass.TRUNCATED)

@@ -5,6 +5,7 @@ from typing import Final
 
 import orjson
 
+from gateway.domain.secret import Secret
 from gateway.relay.classify import classify
 from gateway.relay.event import Event, EventKind
 from gateway.relay.sse import raw_frame
@@ -18,16 +19,18 @@ class ChunkReader:
 
     A chunk that is already as it should be is passed on byte for byte. Otherwise it is mended: one id and creation time for
     the whole answer (upstream's first, or ``answer_id`` and ``created``), ``model`` as given, the role in the first delta, one
-    finish signal, and the token counts in a chunk of their own after it. ``skipped`` counts what could not be read.
+    finish signal, and the token counts in a chunk of their own after it. ``keyed`` and ``key`` are those of ``classify``.
+    ``skipped`` counts what could not be read.
     """
 
-    __slots__ = ("_begun", "_created", "_id", "_keyed", "_model", "done", "finished", "skipped")
+    __slots__ = ("_begun", "_created", "_id", "_key", "_keyed", "_model", "done", "finished", "skipped")
 
-    def __init__(self, *, answer_id: str, created: int, model: str, keyed: bool) -> None:
+    def __init__(self, *, answer_id: str, created: int, model: str, keyed: bool, key: Secret | None = None) -> None:
         self._id = answer_id
         self._created = created
         self._model = model
         self._keyed = keyed
+        self._key = key
         self._begun = False
         self.finished = False
         self.done = False
@@ -52,7 +55,7 @@ class ChunkReader:
     def chunk(self, chunk: Mapping[str, object], *, data: bytes = b"") -> list[Event]:
         """The events of one chunk; ``data`` is its JSON as it came, if it did."""
         if chunk.get("error"):
-            raise classify(status=None, body=chunk, keyed=self._keyed)
+            raise classify(status=None, body=chunk, keyed=self._keyed, key=self._key)
         choices = chunk.get("choices")
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
             self.skipped += 1

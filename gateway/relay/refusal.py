@@ -1,10 +1,11 @@
 """What the caller hears when no deployment served the request."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from gateway.domain.failure import FAILURE_RULES, FailureClass
+from gateway.domain.model import Provider, ProviderKind
 from gateway.domain.plan import Deployment
 from gateway.errors import AttemptFacts, RequestFailed, UpstreamFailed
 from gateway.relay.breaker import Standing, State
@@ -17,7 +18,6 @@ _UPSTREAMS_WORDS: Final = frozenset(
 _HINTS: Final = MappingProxyType(
     {
         FailureClass.TRANSPORT: "`rolegate status` shows which providers answer",
-        FailureClass.AUTH: "`rolegate providers set-key` stores another key",
         FailureClass.GONE: "`rolegate models list` shows what is installed",
         FailureClass.LOAD_FAILED: "`rolegate explain` shows what the model needs and what the machine has",
         FailureClass.CONTEXT_LENGTH: "shorten the conversation, or give the role a model with a larger context",
@@ -26,9 +26,14 @@ _HINTS: Final = MappingProxyType(
 
 
 def refusal(
-    *, role: str, deployment: Deployment, failed: UpstreamFailed, attempts: Sequence[AttemptFacts]
+    *,
+    role: str,
+    deployment: Deployment,
+    provider: Provider,
+    failed: UpstreamFailed,
+    attempts: Sequence[AttemptFacts],
 ) -> RequestFailed:
-    """The answer to a request whose last attempt was ``failed``, on ``deployment``."""
+    """The answer to a request whose last attempt was ``failed``, on ``deployment`` of ``provider``."""
     failure = FailureClass(failed.failure)
     rule = FAILURE_RULES[failure]
     if failure in _UPSTREAMS_WORDS:
@@ -44,7 +49,7 @@ def refusal(
         source="gateway" if failed.status is None and failure not in _UPSTREAMS_WORDS else "upstream",
         attempts=attempts,
         retry_after_s=_retry_after_s(failure, given_s=failed.retry_after_s),
-        hint=_HINTS.get(failure, ""),
+        hint=_hint(failure, deployment=deployment, provider=provider),
     )
 
 
@@ -52,6 +57,7 @@ def held_back(
     *,
     role: str,
     deployments: Sequence[Deployment],
+    providers: Mapping[str, Provider],
     standings: Sequence[Standing],
     ruled_out: Sequence[str],
     now_s: float,
@@ -63,7 +69,8 @@ def held_back(
         if not reason and standing.state is State.HELD
     ]
     reasons = "; ".join(f"{deployment.ref}: {standing.failure}: {standing.message}" for deployment, standing in held)
-    failure = held[0][1].failure or FailureClass.OVERLOADED
+    first, standing = held[0]
+    failure = standing.failure or FailureClass.OVERLOADED
     rule = FAILURE_RULES[failure]
     ends_s = [standing.until_s for _, standing in held if standing.until_s is not None]
     return RequestFailed(
@@ -74,7 +81,17 @@ def held_back(
         source="gateway",
         attempts=(),
         retry_after_s=max(0.0, min(ends_s) - now_s) if ends_s else None,
-        hint=_HINTS.get(failure, ""),
+        hint=_hint(failure, deployment=first, provider=providers[first.ref.provider]),
+    )
+
+
+def _hint(failure: FailureClass, *, deployment: Deployment, provider: Provider) -> str:
+    if failure is not FailureClass.AUTH:
+        return _HINTS.get(failure, "")
+    if provider.kind is ProviderKind.OLLAMA and deployment.cloud and not provider.has_key:
+        return f"`ollama signin` on the host of {provider.name} signs it in; then start the gateway again"
+    return (
+        f"set {provider.key_variable} to a key it accepts and start the gateway again" if provider.key_variable else ""
     )
 
 

@@ -107,7 +107,7 @@ class Relay:
     def _admit(self, request: ChatRequest, *, route: Route, request_id: str) -> _Passage:
         plan = route.plan
         if plan.task is Task.EMBEDDING:
-            raise BadRequest(f'the role "{plan.role}" is for embeddings; it does not chat', param="model")
+            raise BadRequest(f'"{plan.role}" is for embeddings; it does not chat', param="model")
         if not plan.deployments:
             raise NoModelForRole(role=plan.role)
         body = with_defaults(request.body, parameters=plan.parameters)
@@ -168,12 +168,19 @@ class Relay:
             return held_back(
                 role=passage.role,
                 deployments=passage.route.plan.deployments,
+                providers=passage.route.providers,
                 standings=standings,
                 ruled_out=[candidate.excluded for candidate in passage.candidates],
                 now_s=self._clock.monotonic(),
             )
         deployment, failed = last
-        return refusal(role=passage.role, deployment=deployment, failed=failed, attempts=passage.ledger.attempts)
+        return refusal(
+            role=passage.role,
+            deployment=deployment,
+            provider=passage.route.providers[deployment.ref.provider],
+            failed=failed,
+            attempts=passage.ledger.attempts,
+        )
 
     async def _attempt(self, passage: _Passage, *, index: int) -> Answer | StreamingAnswer | None:
         """Try one deployment. ``None`` when it failed before anything of it reached the caller."""
@@ -229,9 +236,11 @@ class Relay:
         while not (watch.told or watch.finished) and (event := await watch.next()) is not None:
             first.append(event)
         passage.ledger.answered()
+        deployment = passage.route.plan.deployments[index]
         return StreamingAnswer(
             role=passage.role,
-            deployment=passage.route.plan.deployments[index],
+            deployment=deployment,
+            provider=passage.route.providers[deployment.ref.provider],
             fallback_reason=passage.fallback_reason(index),
             include_usage=passage.request.include_usage,
             first=first,

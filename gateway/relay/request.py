@@ -10,11 +10,12 @@ import orjson
 from gateway.errors import BadRequest, Unsupported
 from gateway.relay.needs import Needs, needs_of
 
+MAX_MODEL_CHARS: Final = 256
+"""A name this long is nobody's; a longer one would only be searched for, logged and repeated at length."""
 MAX_TOP_LOGPROBS: Final = 20
 MAX_STOPS: Final = 64
 
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_PARTS: Final = frozenset({"text", "image_url", "input_audio", "refusal", "file"})
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
 _FORMATS: Final = ("text", "json_object", "json_schema")
 
@@ -41,6 +42,9 @@ class ChatRequest:
         model = content.get("model")
         if not isinstance(model, str) or not model:
             raise _wrong("model", found=model, allowed="the name of a role or model")
+        if len(model) > MAX_MODEL_CHARS:
+            allowed = f"the name of a role or model, of at most {MAX_MODEL_CHARS} characters"
+            raise BadRequest(f"model: found a name of {len(model)} characters; allowed: {allowed}", param="model")
         for key, (allowed, accepts) in _FIELDS.items():
             value = content.get(key)
             if value is not None and not accepts(value):
@@ -71,7 +75,7 @@ def _check_offered(content: Mapping[str, object]) -> None:
         if content.get(key) is not None:
             raise Unsupported(f"{key}: this gateway does not offer it; use {instead}", param=key)
     modalities = content.get("modalities")
-    if content.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities):
+    if content.get("audio") is not None or (isinstance(modalities, list | str) and "audio" in modalities):
         raise Unsupported("audio: this gateway answers with text only", param="audio")
 
 
@@ -113,11 +117,12 @@ def _check_content(message: Mapping[str, object], *, where: str) -> None:
         raise _wrong(where, found=content, allowed="a string or a list of parts")
     for number, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
-        if not isinstance(kind, str) or kind not in _PARTS:
-            allowed = "a part of type " + ", ".join(sorted(_PARTS))
+        if isinstance(kind, str) and kind in _NOT_TAKEN:
+            what = _NOT_TAKEN[kind]
+            raise Unsupported(f"{where}[{number}]: this gateway does not take {what}", param=f"{where}[{number}]")
+        if not isinstance(kind, str) or kind not in _PART_SHAPES:
+            allowed = "a part of type " + ", ".join(sorted(_PART_SHAPES))
             raise _wrong(f"{where}[{number}]", found=part, allowed=allowed)
-        if kind == "file":
-            raise Unsupported(f"{where}[{number}]: this gateway does not take files", param=f"{where}[{number}]")
         if not _PART_SHAPES[kind](part):
             raise _wrong(f"{where}[{number}]", found=part, allowed=f"a part of type {kind} with its {kind}")
 
@@ -212,8 +217,8 @@ _PART_SHAPES: Final[Mapping[str, Callable[[Mapping[str, object]], bool]]] = {
     "text": lambda part: isinstance(part.get("text"), str),
     "refusal": lambda part: isinstance(part.get("refusal"), str),
     "image_url": lambda part: _has_text(part.get("image_url"), "url") or isinstance(part.get("image_url"), str),
-    "input_audio": lambda part: _has_text(part.get("input_audio"), "data"),
 }
+_NOT_TAKEN: Final[Mapping[str, str]] = {"file": "files", "input_audio": "audio"}
 
 
 def _has_text(value: object, key: str) -> bool:

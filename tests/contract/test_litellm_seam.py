@@ -17,9 +17,11 @@ from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef, Provider
 from gateway.domain.ports import CompletionBackend
 from gateway.errors import UpstreamFailed
+from gateway.relay.route import Route
 from gateway.rendering.render import render
 from gateway.rendering.templates import Templates
 from plans import ROUTER_TEMPLATES, KnownKeys, a_cloud_deployment, a_cloud_provider, a_deployment, a_plan, a_role_plan
+from relay_builders import a_relay, ask_whole
 
 KEY = "sk-made-up-0123456789"
 GPT = ModelRef(provider="openai", name="gpt-4o-mini")
@@ -159,6 +161,44 @@ async def test_the_defaults_of_a_role_hold_until_the_caller_overrides_them(
 async def test_only_what_belongs_to_the_wire_reaches_upstream(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
     await chunks(backend)
     assert set(upstream.requests[-1].json) == {"model", "messages", "stream", "stream_options", "temperature"}
+
+
+async def test_null_says_nothing_to_upstream_and_leaves_the_default_of_a_role(
+    backend: LiteLLMBackend, upstream: FakeUpstream
+) -> None:
+    await chunks(backend, {**HELLO, "temperature": None, "seed": None})
+    sent = upstream.requests[-1].json
+    assert sent["temperature"] == 0.2
+    assert "seed" not in sent
+
+
+async def test_a_caller_of_the_gateway_cannot_redirect_forge_or_sign_a_call(
+    backend: LiteLLMBackend, upstream: FakeUpstream
+) -> None:
+    deployment = a_cloud_deployment(str(GPT))
+    async with FakeUpstream() as elsewhere, a_relay() as relay:
+        route = Route(
+            plan=a_role_plan("planner", deployment),
+            providers={"openai": a_cloud_provider("openai", url=upstream.base_url)},
+            generation=1,
+            backend=backend,
+        )
+        hostile = {
+            "api_base": elsewhere.base_url,
+            "base_url": elsewhere.base_url,
+            "api_key": "sk-other",
+            "custom_llm_provider": "anthropic",
+            "mock_response": "made up",
+            "extra_headers": {"x-forged": "1"},
+            "extra_body": {"model": "other"},
+        }
+        _, answer = await ask_whole(relay, route, **hostile, seed=7)
+        assert not elsewhere.requests
+    assert answer["choices"][0]["message"]["content"] == "Hello from gpt-4o-mini"
+    seen = upstream.requests[-1]
+    assert set(seen.json) == {"model", "messages", "stream", "stream_options", "temperature", "seed"}
+    assert seen.headers["Authorization"] == f"Bearer {KEY}"
+    assert "x-forged" not in seen.headers
 
 
 async def test_a_caller_cannot_redirect_forge_or_sign_a_call(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import ModelRef
-from gateway.relay.breaker import BreakerKey, Breakers, State, breaker_key
+from gateway.relay.breaker import READY, BreakerKey, Breakers, State, breaker_key
 from relay_builders import a_deployment
 
 KEY = BreakerKey("ollama", "mistral:latest", 8192)
@@ -83,7 +83,7 @@ def test_what_is_not_the_deployments_fault_does_not_count(failure: FailureClass)
     breakers = Breakers()
     fail(breakers, 0, 0, 0, failure=failure)
     assert state(breakers, now_s=0) is State.READY
-    assert breakers.standings(now_s=0) == {}
+    assert breakers.standing(KEY, now_s=0) == READY
 
 
 def test_a_retry_after_holds_it_for_exactly_that_long() -> None:
@@ -104,20 +104,16 @@ def test_a_model_that_is_gone_is_held_until_the_registry_sees_it() -> None:
     fail(breakers, 0, failure=F.GONE)
     assert state(breakers, now_s=1e6) is State.HELD
     breakers.seen([ModelRef(provider="ollama", name="other:latest")])
-    breakers.key_changed("ollama")
     assert state(breakers, now_s=1e6) is State.HELD
     breakers.seen([ModelRef(provider="ollama", name="mistral:latest")])
     assert state(breakers, now_s=1e6) is State.READY
 
 
-def test_a_refused_key_is_held_until_it_changes() -> None:
+def test_a_refused_key_is_held_whatever_the_registry_sees() -> None:
     breakers = Breakers()
     fail(breakers, 0, failure=F.AUTH)
     breakers.seen([ModelRef(provider="ollama", name="mistral:latest")])
-    breakers.key_changed("openai")
     assert state(breakers, now_s=1e6) is State.HELD
-    breakers.key_changed("ollama")
-    assert state(breakers, now_s=1e6) is State.READY
 
 
 def test_the_load_profile_is_part_of_the_key() -> None:
@@ -126,8 +122,8 @@ def test_the_load_profile_is_part_of_the_key() -> None:
     assert breaker_key(small) == breaker_key(a_deployment(context_tokens=4096, order=5))
 
 
-def test_standings_list_what_rests_and_why() -> None:
+def test_a_standing_says_what_led_to_it() -> None:
     breakers = Breakers()
     breakers.failed(KEY, failure=F.GONE, now_s=0, trial=False, message="model not found")
-    (standing,) = breakers.standings(now_s=0).values()
+    standing = breakers.standing(KEY, now_s=0)
     assert (standing.state, standing.failure, standing.message) == (State.HELD, F.GONE, "model not found")

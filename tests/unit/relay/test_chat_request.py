@@ -39,6 +39,10 @@ def test_a_request_keeps_its_body_as_it_came() -> None:
         (b"[]", "the body must be a JSON object; found an empty list"),
         (b'{"messages":[]}', "model: found nothing; allowed: the name of a role or model"),
         (b'{"model":5}', "model: found 5; allowed: the name of a role or model"),
+        (
+            b'{"model":"%s"}' % (b"x" * 257),
+            "model: found a name of 257 characters; allowed: the name of a role or model, of at most 256 characters",
+        ),
         (b'{"model":"a"}', "messages: found nothing; allowed: a list of at least one message"),
         (b'{"model":"a","messages":[]}', "messages: found an empty list; allowed: a list of at least one message"),
         (b'{"model":"a","messages":[1]}', "messages[0]: found 1; allowed: an object"),
@@ -100,6 +104,10 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
             "messages[0].content[0]: found an object; allowed: a part of type image_url with its image_url",
         ),
         (
+            {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
+            "messages[0].content[0]: found an object; allowed: a part of type image_url, refusal, text",
+        ),
+        (
             {"messages": [{"role": "assistant", "tool_calls": [{}]}]},
             "messages[0].tool_calls[0]: found an object; allowed: an object with a function and its name",
         ),
@@ -122,6 +130,12 @@ def test_a_wrong_field_is_named_with_what_was_found_and_what_is_allowed(changes:
         ({"n": 2}, "n: found 2; allowed: 1; send the request 2 times instead"),
         ({"functions": []}, "functions: this gateway does not offer it; use tools"),
         ({"modalities": ["text", "audio"]}, "audio: this gateway answers with text only"),
+        ({"modalities": "audio"}, "audio: this gateway answers with text only"),
+        ({"audio": {"voice": "alloy"}}, "audio: this gateway answers with text only"),
+        (
+            {"messages": [USER, {"role": "user", "content": [SOUND]}]},
+            "messages[1].content[0]: this gateway does not take audio",
+        ),
         (
             {"messages": [{"role": "user", "content": [{"type": "file"}]}]},
             "messages[0].content[0]: this gateway does not take files",
@@ -141,7 +155,7 @@ def test_null_says_nothing() -> None:
 
 def test_the_needs_of_a_request() -> None:
     request = parse(
-        messages=[{"role": "user", "content": [{"type": "text", "text": "Hi"}, IMAGE, LINK, SOUND]}],
+        messages=[{"role": "user", "content": [{"type": "text", "text": "Hi"}, IMAGE, LINK]}],
         tools=[TOOL],
         tool_choice="required",
         response_format={"type": "json_schema", "json_schema": {"schema": {}}},
@@ -150,13 +164,7 @@ def test_the_needs_of_a_request() -> None:
         logit_bias={"1": 2},
     )
     needs = request.needs
-    assert (needs.tools, needs.forced_tool, needs.images, needs.linked_images, needs.audio) == (
-        True,
-        True,
-        2,
-        True,
-        True,
-    )
+    assert (needs.tools, needs.forced_tool, needs.images, needs.linked_images) == (True, True, 2, True)
     assert (needs.json_schema, needs.logit_bias, needs.effort, needs.answer_tokens) == (True, True, "high", 9)
     assert needs.texts == ("Hi", "type", "function", "function", "name", "f")
     assert needs_of(parse(tools=[TOOL], tool_choice="none").body).tools is False
@@ -166,6 +174,16 @@ def test_the_estimate_is_below_the_bound_and_near_the_number_of_words() -> None:
     needs = Needs(messages=1, texts=("The quick brown fox jumps over the lazy dog. " * 100,))
     assert needs.prompt_tokens == 1004
     assert needs.prompt_tokens < needs.most_prompt_tokens
+
+
+def test_of_a_very_long_prompt_only_the_beginning_is_counted() -> None:
+    rest = "more words " * 10
+    assert Needs(texts=("word " * 209_715 + "x", rest)).prompt_tokens == 209_716
+    assert Needs(texts=("word " * 6_000_000, rest)).prompt_tokens == 209_716
+
+
+def test_a_model_name_of_the_greatest_length_is_understood() -> None:
+    assert parse(model="x" * 256).model == "x" * 256
 
 
 @pytest.mark.parametrize(
@@ -186,7 +204,6 @@ def test_the_estimate_is_below_the_bound_and_near_the_number_of_words() -> None:
             {"features": frozenset({"supports_vision"})},
             "takes images as data URIs only, not by URL",
         ),
-        (Needs(audio=True), {}, "does not take audio"),
         (Needs(tools=True, forced_tool=True), {}, "Ollama cannot be made to call a tool (tool_choice)"),
         (Needs(tools=True, forced_tool=True), {"lane": Lane.OPENAI}, ""),
         (Needs(logit_bias=True), {}, "Ollama has no logit_bias"),

@@ -1,8 +1,10 @@
 """What upstream's refusals mean."""
 
+import orjson
 import pytest
 
 from gateway.domain.failure import FailureClass
+from gateway.domain.secret import Secret
 from gateway.relay.classify import classify, complaint, retry_after
 
 F = FailureClass
@@ -72,6 +74,18 @@ def test_a_refused_key_is_about_the_key_only_where_there_is_one() -> None:
 def test_what_a_provider_says_of_a_key_is_not_repeated() -> None:
     failed = classify(status=401, body='{"error":{"message":"Incorrect API key provided: sk-canary"}}', keyed=True)
     assert failed.message == "the provider refused the gateway's key (status 401)"
+
+
+def test_a_server_that_asks_a_cloud_on_its_own_account_is_quoted() -> None:
+    failed = classify(status=401, body='{"error":"unauthorized"}', keyed=True, account=True)
+    assert failed.failure == F.AUTH
+    assert failed.message == "the server's own cloud account was refused (status 401): unauthorized"
+
+
+@pytest.mark.parametrize("key", ["sk-canary", 'sk-"canary"\\'])
+def test_a_key_is_masked_however_it_was_written_and_before_the_message_is_cut(key: str) -> None:
+    body = orjson.dumps({"error": {"message": "x" * 995 + key}})
+    assert classify(status=500, body=body, keyed=True, key=Secret(key)).message == "x" * 995 + "*****"
 
 
 def test_any_server_error_to_a_preload_is_a_failed_load() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from fakes import faults
@@ -9,6 +10,7 @@ from fakes.ollama import FakeOllama
 from fakes.replies import Reply
 from gateway.domain.role import Deadlines
 from gateway.errors import RequestFailed
+from plans import KnownKeys
 from relay_builders import a_deployment, a_relay, a_route, ask, ask_whole
 
 LLAMA = a_deployment("ollama:llama3.1:8b", context_tokens=16_384)
@@ -103,6 +105,70 @@ async def test_a_listing_nobody_understands_does_not_stop_the_call(listing: byte
         ollama.overrides["/api/ps"] = listing
         answer = await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
         assert answer.deployment is LLAMA
+
+
+async def test_a_listing_that_comes_in_pieces_is_read_to_its_end() -> None:
+    padding = [{"name": f"other-{number}:latest", "model": "x" * 1000} for number in range(2000)]
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.overrides["/api/ps"] = orjson.dumps({"models": padding})
+        await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert [one.path for one in ollama.requests] == ["/api/ps", "/api/generate", "/api/chat"]
+
+
+async def test_the_hosts_key_goes_along_with_every_call() -> None:
+    keys = KnownKeys(by_provider={"ollama": "sk-host"})
+    async with FakeOllama() as ollama, a_relay(keys=keys) as relay:
+        await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert [one.path for one in ollama.requests] == ["/api/ps", "/api/generate", "/api/chat"]
+        assert [one.headers["Authorization"] for one in ollama.requests] == ["Bearer sk-host"] * 3
+
+
+async def test_without_a_key_none_is_sent() -> None:
+    async with FakeOllama() as ollama, a_relay(keys=KnownKeys()) as relay:
+        await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert not any("Authorization" in one.headers for one in ollama.requests)
+
+
+@pytest.mark.parametrize("route", ["/api/generate", "/api/chat"])
+async def test_a_key_that_the_host_refuses_is_an_auth_failure_and_never_retried(route: str) -> None:
+    async with FakeOllama() as ollama, a_relay(keys=KnownKeys(by_provider={"ollama": "sk-host"})) as relay:
+        ollama.fail(faults.status(401, '{"error":"no such key: sk-host"}'), route=route)
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+        assert len(ollama.requests_to(route)) == 1
+    assert [one.failure for one in caught.value.attempts] == ["auth"]
+    assert caught.value.message.endswith("failed with auth: the provider refused the gateway's key (status 401)")
+    assert caught.value.hint == "set OLLAMA_API_KEY to a key it accepts and start the gateway again"
+
+
+@pytest.mark.parametrize("fault", [faults.status(400, '{"error":"bad sk-host"}'), faults.error("bad sk-host")])
+async def test_a_key_that_the_host_repeats_is_masked(fault: faults.Fault) -> None:
+    async with FakeOllama() as ollama, a_relay(keys=KnownKeys(by_provider={"ollama": "sk-host"})) as relay:
+        ollama.fail(fault, route="/api/chat")
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
+    assert caught.value.message.endswith("bad **********")
+
+
+@pytest.mark.parametrize(
+    ("cloud", "words"),
+    [
+        ("signed_out", "(status 401): unauthorized"),
+        ("disabled", "(status 403): ollama cloud is disabled: remote inference is unavailable"),
+    ],
+)
+async def test_a_cloud_model_of_a_host_that_may_not_use_it_is_an_auth_failure(cloud: str, words: str) -> None:
+    stub = a_deployment("ollama:gpt-oss:120b-cloud", cloud=True, context_tokens=None)
+    async with FakeOllama() as ollama, a_relay() as relay:
+        ollama.cloud = cloud
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(stub, urls={"ollama": ollama.url}))
+        assert [one.path for one in ollama.requests] == ["/api/chat"]
+        answer = await ask(relay, a_route(stub, LLAMA, urls={"ollama": ollama.url}))
+        assert answer.deployment is LLAMA
+    assert (caught.value.failure_code, [one.failure for one in caught.value.attempts]) == ("provider_auth", ["auth"])
+    assert caught.value.message.endswith(f"the server's own cloud account was refused {words}")
+    assert caught.value.hint == "`ollama signin` on the host of ollama signs it in; then start the gateway again"
 
 
 async def test_an_answer_that_ends_for_no_reason_is_truncated() -> None:

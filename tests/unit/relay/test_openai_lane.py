@@ -110,6 +110,23 @@ async def test_a_key_repeated_by_upstream_is_masked() -> None:
     assert caught.value.message == "bad header Bearer **********"
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'data: {"error":{"message":"bad header Bearer sk-canary-123"}}\n\n', "text/event-stream"),
+        (b'{"error":{"message":"bad header Bearer sk-canary-123"}}', "application/json"),
+    ],
+)
+async def test_a_key_repeated_in_an_answer_that_began_well_is_masked(body: bytes, content_type: str) -> None:
+    async with (
+        Canned(body, content_type=content_type) as lab,
+        a_relay(urls={"lab": lab.url}, key="sk-canary-123") as relay,
+    ):
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(LAB))
+    assert caught.value.message.endswith("failed with upstream_error: bad header Bearer **********")
+
+
 async def test_a_server_that_closes_after_each_answer_without_saying_so_is_asked_on_a_new_connection() -> None:
     body = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)

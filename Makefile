@@ -54,8 +54,9 @@ soak: env-dev ## the long forms of the tests: an hour or more
 bench: env-dev ## measure, in one run with the stock LiteLLM proxy
 	$(BIN)/python -m bench $(ARGS)
 
-docs: env-dev ## write anew what is generated: the JSON Schema files
+docs: env-dev ## write anew what is generated: the JSON Schema files and the guide's table of settings
 	$(BIN)/python -c 'from pathlib import Path; from gateway.config.json_schema import write_schemas; print(*write_schemas(Path("config/schema")))'
+	$(BIN)/python -c 'from pathlib import Path; from gateway.config.settings_table import write_table; print(*write_table(Path("docs/guide.md")))'
 
 lock: ## resolve the dependencies anew (docs/dependencies.md says how); ARGS="--upgrade" moves to newer versions
 	$(PYTHON) requirements/lock.py $(ARGS)

@@ -1,4 +1,7 @@
-"""Exit 0 if the gateway in this container says that it is alive, 1 if not. Standard library only: it runs every ten seconds."""
+"""Exit 0 if the gateway in this container says that it is alive, 1 if not. Standard library only: it runs every ten seconds.
+
+It asks at ROLEGATE_PORT, which the image sets and which stands above a port in any configuration file.
+"""
 
 import http.client
 import os

@@ -15,7 +15,7 @@ UNEXPECTED: Final = 1
 INTERRUPTED: Final = 130
 
 _EXIT_CODES: Final = """Exit codes: 0 done, 1 unexpected, 2 usage, 3 configuration invalid, 4 no model can serve a role,
-5 gateway not reachable, 6 provider failed, 7 vault locked."""
+5 gateway not reachable, 6 provider failed."""
 
 
 def application() -> typer.Typer:

@@ -12,7 +12,7 @@ from gateway.cli.masking import masked
 from gateway.cli.named import must_know
 from gateway.cli.tables import Cell, Column, Table
 from gateway.cli.yaml_text import as_yaml
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import ConfigInvalid
 
 
 def add_to(app: typer.Typer) -> None:
@@ -76,18 +76,19 @@ def validate(call: Call) -> None:
 
     Profiles that are not active count too. Exits with 3 when there is a problem.
     """
+    from gateway.config.load import check
     from gateway.rendering.templates import Templates
 
     workspace = call.workspace()
-    problems: list[Problem] = []
-    try:
-        configuration = workspace.configuration()
-        problems += configuration.inactive_problems
-        warnings = [one for one in configuration.warnings if one not in configuration.inactive_problems]
-        call.console.warn([str(one) for one in warnings])
-    except ConfigInvalid as invalid:
-        problems += invalid.problems
-        problems += [one for one in _others(call) if one not in problems]
+    checked = check(
+        folder=workspace.config_folder,
+        state_folder=workspace.state_folder,
+        environment=workspace.environment,
+        profile=workspace.options.profile,
+        flags=workspace.options.settings,
+    )
+    call.console.warn([str(one) for one in checked.warnings])
+    problems = list(checked.problems)
     try:
         Templates.load(workspace.templates_folder)
     except ConfigInvalid as invalid:
@@ -128,11 +129,3 @@ def path(call: Call) -> None:
             rows=tuple((Cell(text=name, style="bold"), str(folder)) for name, folder in folders.items()),
         )
     )
-
-
-def _others(call: Call) -> list[Problem]:
-    """The problems of all profiles, when the active one is what cannot be loaded."""
-    try:
-        return list(call.workspace(profile="").configuration().inactive_problems)
-    except ConfigInvalid as invalid:
-        return list(invalid.problems)

@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from gateway.compose import Announcement, Ready
 
 _THEN: Final = " > "
+_FETCHES: Final = "; the flag --embedded also fetches those of its models that are not on this machine yet"
 
 
 def add_to(app: typer.Typer) -> None:
     add_command(app, serve, name="serve")
 
 
-def _flag(name: str) -> Any:
-    """The flag of one server setting, as it is declared."""
+def _flag(name: str, *, also: str = "") -> Any:
+    """The flag of one server setting, as it is declared; ``also`` is what the flag does beyond the setting."""
     setting = SETTINGS[name]
     usual = str(setting.default).lower() if setting.kind == "boolean" else setting.default
     return typer.Option(
         setting.flag,
         min=setting.minimum,
         max=setting.maximum,
-        help=f"{setting.help} [default: as configured, or {usual}]",
+        help=f"{setting.help}{also} [default: as configured, or {usual}]",
         show_default=False,
     )
 
@@ -45,7 +46,7 @@ def serve(
         str | None, typer.Option("--profile", metavar="P", help="Use this profile for once.", show_default=False)
     ] = None,
     hot_swap: Annotated[bool | None, _flag("hot_swap")] = None,
-    embedded: Annotated[bool | None, _flag("embedded")] = None,
+    embedded: Annotated[bool | None, _flag("embedded", also=_FETCHES)] = None,
     log_format: Annotated[Literal["text", "json"] | None, _flag("log_format")] = None,
 ) -> int:
     """Run the gateway until it is stopped."""

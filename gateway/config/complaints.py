@@ -92,7 +92,7 @@ def _written(values: object, location: KeyPath) -> KeyPath:
 def _secret_hint(name: str, location: KeyPath) -> str:
     if name.lower() not in _SECRET_NAMES or len(location) < 2 or "providers" not in str(location[0]):
         return ""
-    return f"keys never stand in a file: set {key_variable(str(location[1]))} or run `rolegate providers set-key {location[1]}`"
+    return f"keys never stand in a file: set {key_variable(str(location[1]))}"
 
 
 def _peeled(annotation: Any) -> tuple[Any, Allowed | None]:

@@ -5,6 +5,7 @@ Values of a wrong type are passed over: the schema has spoken of them already.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from gateway.config.set_path import KeyPath
@@ -13,12 +14,19 @@ from gateway.domain.model import parse_reference
 from gateway.domain.nearest import nearest_name
 from gateway.domain.role import Policy
 
-_LANES: Final[Mapping[str, tuple[str, ...]]] = {
-    "ollama": ("ollama", "openai", "litellm"),
-    "embedded": ("openai", "litellm"),
-    "openai": ("openai", "litellm"),
-}
-_KINDS: Final = tuple(_LANES)
+LANES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "ollama": ("ollama", "litellm"),
+        "embedded": ("openai", "litellm"),
+        "openai": ("openai", "litellm"),
+    }
+)
+"""Kind of local provider → the lanes it can take. Ollama's OpenAI-compatible API takes no load profile."""
+
+CLOUD_GROUP: Final = ".cloud"
+"""What is put behind a role's name to name the group that its cloud models are rendered as."""
+
+_KINDS: Final = tuple(LANES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,7 @@ def findings(values: Mapping[str, object]) -> Iterator[Finding]:
     yield from _providers(values)
     yield from _references(values)
     yield from _roles(values)
+    yield from _cloud_groups(values)
     yield from _thermal(values)
 
 
@@ -115,11 +124,11 @@ def _providers(values: Mapping[str, object]) -> Iterator[Finding]:
 
 def _local_provider(path: KeyPath, kind: str, entry: Mapping[str, object]) -> Iterator[Finding]:
     lane = entry.get("lane")
-    if isinstance(lane, str) and lane in ("ollama", "openai", "litellm") and lane not in _LANES[kind]:
+    if isinstance(lane, str) and lane in ("ollama", "openai", "litellm") and lane not in LANES[kind]:
         yield Finding(
             path=(*path, "lane"),
             found=f"{quoted(lane)} for a provider of kind {kind}",
-            allowed=choices(_LANES[kind]),
+            allowed=choices(LANES[kind]),
         )
     if kind == "openai" and "url" not in entry:
         yield Finding(path=path, found="no url", allowed="the server's url, such as http://127.0.0.1:8000/v1")
@@ -220,6 +229,33 @@ def _roles(values: Mapping[str, object]) -> Iterator[Finding]:
                 allowed="preferred or cloud_fallback models, discover: true, or selection.system_default",
                 doubtful=True,
             )
+
+
+def _cloud_groups(values: Mapping[str, object]) -> Iterator[Finding]:
+    """Roles that are named like the group in which another role's cloud models are rendered."""
+    roles = _mapping(values, "role_mappings")
+    for name in roles:
+        role = name.removesuffix(CLOUD_GROUP)
+        if role != name and role in roles and _names_cloud_models(values, role=role):
+            yield Finding(
+                path=("role_mappings", name),
+                found=f"a role named {quoted(name)}",
+                allowed=f"any other name: the cloud models of {quoted(role)} are rendered as the group {quoted(name)}",
+            )
+
+
+def _names_cloud_models(values: Mapping[str, object], *, role: str) -> bool:
+    """Whether cloud models that ``role`` may use are written for it, the system default included."""
+    cloud = _mapping(values, "cloud_providers")
+    may_use = (
+        _mapping(_mapping(values, "role_mappings"), role).get("allow_cloud"),
+        _mapping(values, "selection").get("cloud_fallback"),
+    )
+    return False not in may_use and any(
+        is_fallback or parse_reference(text, providers=cloud).provider != ""
+        for path, text, is_fallback in written_references(values)
+        if path[:2] == ("role_mappings", role) or path[0] == "selection"
+    )
 
 
 def _thermal(values: Mapping[str, object]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from gateway.config.environ import Environment
 from gateway.config.layers import holds_configuration
+from gateway.config.wording import quoted
 from gateway.errors import ConfigInvalid, Problem
 
 TEMPLATES: Final = "router_templates"
@@ -54,4 +55,5 @@ def packaged(name: str) -> Path:
 
 
 def _no_folder(file: str, key: str, folder: Path) -> Problem:
-    return Problem(file=file, key_path=key, found=f'"{folder}", which is not a folder', allowed="an existing folder")
+    shown = quoted(str(folder), whole=True)
+    return Problem(file=file, key_path=key, found=f"{shown}, which is not a folder", allowed="an existing folder")

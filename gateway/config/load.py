@@ -1,35 +1,68 @@
 """Loading a configuration: all files read and merged, all problems at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from gateway.config import profiles
 from gateway.config.complaints import schema_problems
-from gateway.config.consistency import findings
+from gateway.config.consistency import Finding, findings
 from gateway.config.document import Document, read_document
 from gateway.config.environ import Environment
 from gateway.config.layers import FolderFiles, scan
 from gateway.config.merge import Layer, Merged, Overlay, Source, merge
 from gateway.config.schema import FILE_KEYS, ConfigFile, ProfileFile
-from gateway.config.settings import Configuration, overrides
+from gateway.config.settings import Configuration, Overrides, overrides
 from gateway.config.translate import translate
-from gateway.config.wording import found
+from gateway.config.unenforced import unenforced_settings, unenforced_variables
+from gateway.config.wording import found, quoted
 from gateway.errors import ConfigInvalid, Problem
+
+_NO_FILE: Final[Mapping[Layer, str]] = MappingProxyType(
+    {Layer.COMMAND_LINE: "command line", Layer.ENVIRONMENT: "environment"}
+)
+"""What a problem names in a file's place for layers that have none, the strongest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Everything that can be said of a configuration folder. ``problems`` are those of the active files in file and line
+    order, then those of profiles that are not active; ``warnings`` what is doubtful in the active files."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Files:
-    """The documents that take part, the weakest first, and what else was read."""
+    """What was read: the layers, the weakest first, and all profiles. ``chain`` is the active profile with what it extends,
+    ``problems`` what is wrong with choosing it."""
 
+    folder: Path
+    on_disk: FolderFiles
     layers: tuple[tuple[Layer, Document], ...]
     profiles: Mapping[str, Document]
+    chosen: str | None
+    above: Overrides
     chain: tuple[str, ...] = ()
-    problems: list[Problem] = field(default_factory=list)
+    problems: tuple[Problem, ...] = ()
 
-    def active(self) -> list[tuple[Layer, Document]]:
-        overlays = [(Layer.PROFILE, self.profiles[name]) for name in reversed(self.chain)]
-        return [*self.layers, *overlays]
+    def stack(self, chain: Sequence[str]) -> list[tuple[Layer, Document]]:
+        """The layers with a profile and what it extends over them, the weakest first."""
+        return [*self.layers, *((Layer.PROFILE, self.profiles[name]) for name in reversed(chain))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whole:
+    """One stack laid together, and what only shows there. ``judged`` is false where a file is missing from it: whatever
+    refers to its content would look wrong."""
+
+    merged: Merged
+    problems: tuple[Problem, ...]
+    doubts: tuple[Problem, ...]
+    judged: bool
 
 
 def load(
@@ -47,69 +80,145 @@ def load(
     problems of inactive profiles are in the result's ``warnings``.
     """
     above = overrides(environment=environment, flags=flags)
-    on_disk = scan(folder)
-    chosen = profiles.active(state_folder=state_folder, environment=environment, flag=profile)
-    files = _read(on_disk, chosen)
-    active = files.active()
-    inactive_problems = _inactive(on_disk, files)
-    problems = [*above.problems, *on_disk.problems, *files.problems]
-    for layer, document in active:
-        problems += document.problems
-        problems += schema_problems(document, model=ProfileFile if layer is Layer.PROFILE else ConfigFile)
-    merged = merge([*(_overlay(layer, document) for layer, document in active), *above.overlays])
-    documents = {document.file: document for _layer, document in active}
-    problems += _conflicts(merged, documents)
-    doubts: list[Problem] = []
-    # With a file missing from the merge, whatever refers to its content would look wrong.
-    if (
-        not on_disk.problems
-        and not files.problems
-        and all(document.data is not None for document in documents.values())
-    ):
-        for finding in findings(merged.values):
-            source = merged.provenance.at(_existing(merged, finding.path))
-            where = documents.get(source.file) if source is not None else None
-            problem = (where or Document(file=str(folder))).problem(
-                finding.path, found=finding.found, allowed=finding.allowed, nearest=finding.nearest, hint=finding.hint
-            )
-            (doubts if finding.doubtful else problems).append(problem)
+    files = _read(folder, profiles.active(state_folder=state_folder, environment=environment, flag=profile), above)
+    whole = _whole(files, files.chain)
+    problems = _active_problems(files, whole)
     if problems:
-        raise ConfigInvalid(_in_order(problems, ["command line", "environment", *reversed(documents)]))
+        raise ConfigInvalid(problems)
+    inactive = _inactive(files)
     return translate(
-        merged,
+        whole.merged,
         folder=folder,
-        profile=chosen.name,
+        profile=files.chosen,
         environment=environment,
-        warnings=(*above.warnings, *on_disk.warnings, *_nothing_there(on_disk), *doubts, *inactive_problems),
-        inactive_problems=inactive_problems,
+        warnings=(*_warnings(files, whole, environment), *inactive),
+        inactive_problems=inactive,
     )
 
 
-def _read(on_disk: FolderFiles, chosen: profiles.ActiveProfile) -> _Files:
+def check(
+    *,
+    folder: Path,
+    state_folder: Path,
+    environment: Environment,
+    profile: str | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Check:
+    """Everything wrong in ``folder``, whatever else is: as ``load`` sees it, and every other profile as if it were active."""
+    above = overrides(environment=environment, flags=flags)
+    files = _read(folder, profiles.active(state_folder=state_folder, environment=environment, flag=profile), above)
+    whole = _whole(files, files.chain)
+    told = [*_active_problems(files, whole), *_inactive(files)]
+    if not whole.judged:
+        told += _new(_whole(files, ()).problems, told, hint="")
+    parents = {name: profiles.extends_of(document) for name, document in files.profiles.items()}
+    for name in sorted(set(files.profiles) - set(files.chain)):
+        chain = profiles.chain(name, parents=parents)
+        if not chain.at:
+            told += _new(_whole(files, chain.names).problems, told, hint=f"when the profile {quoted(name)} is active")
+    return Check(problems=tuple(told), warnings=_warnings(files, whole, environment))
+
+
+def _read(folder: Path, chosen: profiles.ActiveProfile, above: Overrides) -> _Files:
+    on_disk = scan(folder)
     documents = {name: read_document(path) for name, path in on_disk.profiles.items()}
-    layers = tuple((layer, read_document(path)) for layer, path in reversed(on_disk.layers))
+    files = _Files(
+        folder=folder,
+        on_disk=on_disk,
+        layers=tuple((layer, read_document(path)) for layer, path in reversed(on_disk.layers)),
+        profiles=documents,
+        chosen=chosen.name,
+        above=above,
+    )
     if chosen.name is None:
-        return _Files(layers=layers, profiles=documents)
+        return files
     if chosen.name not in documents:
-        problem = profiles.unknown_profile(chosen, known=on_disk.profiles)
-        return _Files(layers=layers, profiles=documents, problems=[problem])
+        return replace(files, problems=(profiles.unknown_profile(chosen, known=on_disk.profiles),))
     parents = {name: profiles.extends_of(document) for name, document in documents.items()}
     chain = profiles.chain(chosen.name, parents=parents)
     broken = profiles.chain_problem(chain, documents=documents)
     problems = [on_disk.profile_problems[name] for name in chain.names if name in on_disk.profile_problems]
     if broken is not None:
         problems.append(broken)
-    return _Files(layers=layers, profiles=documents, chain=chain.names, problems=problems)
+    return replace(files, chain=chain.names, problems=tuple(problems))
 
 
-def _inactive(on_disk: FolderFiles, files: _Files) -> tuple[Problem, ...]:
+def _whole(files: _Files, chain: Sequence[str]) -> _Whole:
+    stack = files.stack(chain)
+    documents = {document.file: document for _layer, document in stack}
+    merged = merge([*(_overlay(layer, document) for layer, document in stack), *files.above.overlays])
+    problems = _conflicts(merged, documents)
+    doubts: list[Problem] = []
+    judged = (
+        not files.on_disk.problems
+        and not any(name in files.on_disk.profile_problems for name in chain)
+        and not (files.problems and tuple(chain) == files.chain)
+        and all(document.data is not None for document in documents.values())
+    )
+    if judged:
+        for finding in (*findings(merged.values), *unenforced_settings(merged.values)):
+            problem = _located(finding, merged, documents, files.folder)
+            (doubts if finding.doubtful else problems).append(problem)
+    return _Whole(merged=merged, problems=tuple(problems), doubts=tuple(doubts), judged=judged)
+
+
+def _located(finding: Finding, merged: Merged, documents: Mapping[str, Document], folder: Path) -> Problem:
+    """The finding as a problem of the file, variable or flag that its value comes from."""
+    source = merged.provenance.at(_existing(merged, finding.path))
+    if source is not None and source.layer in _NO_FILE:
+        return Problem(
+            file=_NO_FILE[source.layer],
+            key_path=source.file,
+            found=finding.found,
+            allowed=finding.allowed,
+            nearest=finding.nearest,
+            hint=finding.hint,
+        )
+    where = documents.get(source.file) if source is not None else None
+    return (where or Document(file=str(folder))).problem(
+        finding.path, found=finding.found, allowed=finding.allowed, nearest=finding.nearest, hint=finding.hint
+    )
+
+
+def _active_problems(files: _Files, whole: _Whole) -> list[Problem]:
+    """Everything that keeps the configuration from being used, each problem of a place once, in order."""
+    problems = [*files.above.problems, *files.on_disk.problems, *files.problems]
+    stack = files.stack(files.chain)
+    for layer, document in stack:
+        problems += document.problems
+        problems += schema_problems(document, model=ProfileFile if layer is Layer.PROFILE else ConfigFile)
+    problems += whole.problems
+    return _in_order(problems, [*_NO_FILE.values(), *(document.file for _layer, document in reversed(stack))])
+
+
+def _warnings(files: _Files, whole: _Whole, environment: Environment) -> tuple[Problem, ...]:
+    return (
+        *files.above.warnings,
+        *unenforced_variables(environment),
+        *files.on_disk.warnings,
+        *_nothing_there(files.on_disk),
+        *whole.doubts,
+    )
+
+
+def _new(problems: Iterable[Problem], told: Sequence[Problem], *, hint: str) -> list[Problem]:
+    """Those of ``problems`` that speak of no place that was told of already, with ``hint`` added."""
+    places = {(one.file, one.line, one.key_path) for one in told}
+    return [
+        replace(one, hint="; ".join(filter(None, (one.hint, hint))))
+        for one in problems
+        if (one.file, one.line, one.key_path) not in places
+    ]
+
+
+def _inactive(files: _Files) -> tuple[Problem, ...]:
     parents = {name: profiles.extends_of(document) for name, document in files.profiles.items()}
     problems: list[Problem] = []
     for name, document in sorted(files.profiles.items()):
         if name in files.chain:
             continue
-        if name in on_disk.profile_problems:
-            problems.append(on_disk.profile_problems[name])
+        if name in files.on_disk.profile_problems:
+            problems.append(files.on_disk.profile_problems[name])
         problems += document.problems
         problems += schema_problems(document, model=ProfileFile)
         chain = profiles.chain(name, parents=parents)

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gateway.config import fields as of
+from gateway.config.consistency import LANES
 from gateway.config.document import SCHEMA_VERSION
 from gateway.config.fields import Allowed
 from gateway.config.settings import SETTINGS, EmbeddedModel, Setting
@@ -218,8 +219,18 @@ EmbeddedModels = Annotated[
 ]
 
 
+def _lane_of_kind(kind: str) -> dict[str, Any]:
+    """JSON Schema for: a provider of this kind takes one of its lanes."""
+    return {
+        "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+        "then": {"properties": {"lane": {"enum": [*LANES[kind], None]}}},
+    }
+
+
 class LocalProviderEntry(Entry):
     """A place on the operator's machines that serves models."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [_lane_of_kind(kind) for kind in LANES]})
 
     kind: Literal["ollama", "embedded", "openai"] | None = None
     url: of.Url | None = None

@@ -23,10 +23,10 @@ def found(value: object) -> str:
     return json.dumps(value, default=str)
 
 
-def quoted(text: str) -> str:
-    """``text`` as a JSON string that is safe to print, cut after 60 characters."""
+def quoted(text: str, *, whole: bool = False) -> str:
+    """``text`` as a JSON string that is safe to print, cut after 60 characters unless ``whole``."""
     masked = _USER_INFO.sub("***@", text)
-    if len(masked) > _LONGEST:
+    if len(masked) > _LONGEST and not whole:
         masked = masked[:_LONGEST] + "…"
     return json.dumps(masked, ensure_ascii=not masked.isprintable())
 

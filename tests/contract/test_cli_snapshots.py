@@ -344,6 +344,32 @@ async def test_every_problem_of_every_file_is_on_a_line_of_its_own(rolegate: Run
     assert as_json.json["error"]["problems"][0]["nearest"] == "gateway"
 
 
+async def test_a_broken_layer_does_not_hide_a_broken_profile_that_is_not_active(rolegate: Run, folder: Path) -> None:
+    _write(folder, "user_models.json", {"gatewy": {}, "gateway": {"hot_swap": True}})
+    _write(folder, "user_profiles/broken.json", {"gateway": {"port": 0}})
+    ran = await rolegate("config", "validate")
+    assert ran.code == 3
+    warning, head, *problems, _hint = ran.err.splitlines()
+    assert warning == (
+        f"warning: {folder / 'user_models.json'}:1: gateway.hot_swap: found true; allowed: false; "
+        "it has no effect in this version"
+    )
+    assert head == "error: 2 problems in the configuration:"
+    assert [one.split(" found")[0] for one in problems] == [
+        f"  {folder / 'user_models.json'}:1: gatewy:",
+        f"  {folder / 'user_profiles' / 'broken.json'}:1: gateway.port:",
+    ]
+
+
+async def test_the_help_says_that_one_flag_also_fetches_models(rolegate: Run) -> None:
+    ran = await rolegate("serve", "--help")
+    assert ran.code == 0
+    assert (
+        "use the embedded engine; the flag --embedded also fetches those of its models that are not on this machine yet "
+        "[default: as configured, or true]"
+    ) in " ".join((ran.out + ran.err).split())
+
+
 async def test_a_broken_profile_that_is_not_active_fails_the_validation_only(rolegate: Run, folder: Path) -> None:
     _write(folder, "user_profiles/broken.json", {"gateway": {"port": 0}})
     assert (await rolegate("config", "validate")).code == 3

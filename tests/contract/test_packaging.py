@@ -19,6 +19,8 @@ from packaging.utils import canonicalize_name
 
 from docker import image_steps
 from gateway import __version__
+from gateway.config.environ import Environment
+from gateway.config.load import load
 from requirements import environment, lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,6 +200,30 @@ def test_the_image_installs_from_the_lock_runs_without_rights_and_is_watched() -
     assert "--require-hashes" in (ROOT / "docker" / "steps" / "dependencies.sh").read_text()
     scripts = [step.rest for step in steps if step.name == "RUN"]
     assert all(re.fullmatch(r"sh \S*steps/\w+\.sh", script) for script in scripts)
+
+
+def test_the_health_check_asks_at_the_port_that_the_gateway_listens_on_whatever_a_mounted_file_says(
+    tmp_path: Path,
+) -> None:
+    steps = image_steps.steps((ROOT / "docker" / "Dockerfile").read_text())
+    variables = dict(step.rest.split("=", 1) for step in steps if step.name == "ENV")
+    (tmp_path / "user_models.json").write_text('{"gateway": {"port": 5000}}')
+    inside = Environment(variables={"HOME": str(tmp_path), **variables})
+    configuration = load(folder=tmp_path, state_folder=tmp_path, environment=inside)
+    assert str(configuration.gateway.port) == variables["ROLEGATE_PORT"]
+    assert [step.rest for step in steps if step.name == "EXPOSE"] == [variables["ROLEGATE_PORT"]]
+    assert 'os.environ.get("ROLEGATE_PORT"' in (ROOT / "docker" / "healthcheck.py").read_text()
+
+
+def test_nothing_lies_over_the_layers_that_the_image_ships() -> None:
+    steps = image_steps.steps((ROOT / "docker" / "Dockerfile").read_text())
+    volumes = [place for step in steps if step.name == "VOLUME" for place in json.loads(step.rest)]
+    services = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
+    mounted = {each.split(":")[1]: each.split(":")[0] for each in services["rolegate"]["volumes"]}
+    assert volumes == ["/var/lib/rolegate"]
+    assert set(mounted) == {"/var/lib/rolegate", "/etc/rolegate/user_models.json", "/etc/rolegate/user_profiles"}
+    own = [place for place in mounted if place.startswith("/etc/rolegate/")]
+    assert all((ROOT / "docker" / mounted[place]).exists() for place in own)
 
 
 def test_continued_lines_and_comments_of_a_dockerfile_are_understood() -> None:

@@ -94,6 +94,14 @@ def test_a_folder_that_was_named_must_exist(tmp_path: Path) -> None:
     assert templates.value.problems[0].key_path == "--templates-dir"
 
 
+def test_a_folder_that_does_not_exist_is_named_whole_however_long_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 80) / "\x1b[31m" / "configuration"
+    with pytest.raises(ConfigInvalid) as refused:
+        config_folder(flag=folder, environment=environment())
+    shown = str(folder).replace("\x1b", "\\u001b")
+    assert refused.value.problems[0].found == f'"{shown}", which is not a folder'
+
+
 def test_templates_are_taken_from_beside_the_layers_first(tmp_path: Path) -> None:
     config, here = tmp_path / "config", tmp_path / "here"
     user = environment(XDG_CONFIG_HOME=str(tmp_path / "user"))

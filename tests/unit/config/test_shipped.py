@@ -88,6 +88,13 @@ def test_a_schema_allows_null_wherever_a_layer_may_remove() -> None:
     )
 
 
+def test_a_lane_is_judged_only_beside_the_kind_that_it_belongs_to() -> None:
+    lab = {"lane": "openai"}
+    assert validator("user_models").is_valid({"local_providers": {"lab": lab}})
+    assert validator("user_models").is_valid({"local_providers": {"lab": {"kind": "ollama", "lane": None}}})
+    assert not validator("user_models").is_valid({"local_providers": {"lab": {"kind": "ollama", **lab}}})
+
+
 def test_only_a_profile_extends() -> None:
     assert validator("profile").is_valid({"extends": "coding", "description": "x"})
     assert not validator("models").is_valid({"extends": "coding"})
@@ -100,8 +107,8 @@ BEYOND_SCHEMA = {
     "a fallback to an unknown provider",
     "a fallback without a provider",
     "a fallback where no provider is",
-    "a lane that the kind cannot take",
     "a provider without a kind",
+    "a role named like the cloud group of another",
     "a server without a URL",
     "an address for the embedded engine",
     "cool over hot",

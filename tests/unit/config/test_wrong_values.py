@@ -276,6 +276,24 @@ CASES: dict[str, tuple[str, list[str]]] = {
         'local_providers: {lab: {kind: openai, url: "http://a", lane: ollama}}',
         ['1: local_providers.lab.lane: found "ollama" for a provider of kind openai; allowed: "openai" or "litellm"'],
     ),
+    "a lane of Ollama's that sends no load profile": (
+        "local_providers:\n  ollama:\n    kind: ollama\n    lane: openai",
+        [
+            (
+                '4: local_providers.ollama.lane: found "openai" for a provider of kind ollama; '
+                'allowed: "ollama" or "litellm"'
+            )
+        ],
+    ),
+    "a role named like the cloud group of another": (
+        "cloud_providers: {openai: {}}\nrole_mappings:\n  planner: {cloud_fallback: 'openai:x'}\n  planner.cloud: {}",
+        [
+            (
+                '4: role_mappings["planner.cloud"]: found a role named "planner.cloud"; '
+                'allowed: any other name: the cloud models of "planner" are rendered as the group "planner.cloud"'
+            )
+        ],
+    ),
     "the openai lane without an address": (
         "cloud_providers:\n  groq: {lane: openai}",
         [
@@ -335,7 +353,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             (
                 '3: cloud_providers.open-ai.api_key: found the unknown key "api_key"; '
                 "allowed: api_endpoint, lane, litellm_provider, max_parallel, models; "
-                "keys never stand in a file: set OPEN_AI_API_KEY or run `rolegate providers set-key open-ai`"
+                "keys never stand in a file: set OPEN_AI_API_KEY"
             )
         ],
     ),

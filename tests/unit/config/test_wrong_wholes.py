@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.errors import ConfigInvalid
+from gateway.rendering.names import cloud_group
 from unit.config.sandbox import Sandbox
 
 
@@ -289,3 +290,37 @@ def test_a_folder_without_any_layer_loads_with_a_warning(sandbox: Sandbox) -> No
     assert sandbox.told(configuration.warnings) == [
         "config: found no file of any layer; allowed: models.json, models.yaml or user_models.json; there are no roles"
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "role_mappings: {planner: {cloud_fallback: ['openai:x']}, planner.cloud: {}}",
+        "role_mappings: {planner: {preferred: ['llama3.1:8b', 'openai:x']}, planner.cloud: {}}",
+        "selection: {system_default: 'openai:x'}\nrole_mappings: {planner: {}, planner.cloud: {preferred: [a]}}",
+    ],
+)
+def test_a_role_cannot_have_the_name_of_the_group_that_anothers_cloud_models_make(text: str, sandbox: Sandbox) -> None:
+    sandbox.write({"models.yaml": f"cloud_providers: {{openai: {{}}}}\n{text}"})
+    line = 2 + text.count("\n")
+    assert sandbox.problems() == [
+        (
+            f'config/models.yaml:{line}: role_mappings["planner.cloud"]: found a role named "planner.cloud"; allowed: any '
+            'other name: the cloud models of "planner" are rendered as the group "planner.cloud"'
+        )
+    ]
+    assert cloud_group("planner") == "planner.cloud"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "role_mappings: {planner: {preferred: ['llama3.1:8b']}, planner.cloud: {cloud_fallback: 'openai:x'}}",
+        "role_mappings: {planner: {cloud_fallback: 'openai:x', allow_cloud: false}, planner.cloud: {}}",
+        "selection: {cloud_fallback: false}\nrole_mappings: {planner: {cloud_fallback: 'openai:x'}, planner.cloud: {}}",
+        "role_mappings: {planner.cloud: {cloud_fallback: 'openai:x'}}",
+    ],
+)
+def test_the_name_is_free_where_no_such_group_can_be(text: str, sandbox: Sandbox) -> None:
+    sandbox.write({"models.yaml": f"cloud_providers: {{openai: {{}}}}\n{text}"})
+    assert "planner.cloud" in sandbox.load().roles

@@ -2,24 +2,23 @@
 
 RolegateError
 ├── ConfigInvalid            the configuration cannot be used; carries every problem found
-├── TemplateInvalid          a file under router_templates/ cannot be used
+│   └── TemplateInvalid      a file under router_templates/ cannot be used
 ├── UnknownRole              the requested model is neither a role nor a model reference
 ├── UnknownName              a command or route named something that does not exist
 ├── BadRequest               the caller's request cannot be understood
-├── RequestTooLarge          the caller's request is over a size limit
-├── Unsupported              the request asks for something this gateway does not offer
-├── NoCapableDeployment      deployments exist, but none can serve this request
+│   ├── RequestTooLarge      it is over a size limit
+│   ├── Unsupported          it asks for something this gateway does not offer
+│   └── NoCapableDeployment  deployments exist, but none can serve it
 ├── NoModelForRole           selection left a role without any deployment
 ├── UpstreamFailed           one call to one deployment failed, with its class
 ├── RequestFailed            every deployment that could serve a request was tried, and none did
 ├── GatewayStarting          a request came before the first plan is live
 ├── AddressTaken             the gateway cannot listen where it was told to
 ├── GatewayUnreachable       a command could not reach the running gateway
-├── ProviderFailed           a provider answered wrongly or not at all
-│   ├── ProviderDown         it does not answer
-│   └── EngineUnavailable    the embedded engine cannot run here
-├── ModelUnavailable         model files are missing or failed their check
-└── VaultLocked              the vault needs a passphrase it did not get
+└── ProviderFailed           a provider answered wrongly or not at all
+    ├── ProviderDown         it does not answer
+    ├── EngineUnavailable    the embedded engine cannot run here
+    └── ModelUnavailable     model files are missing or failed their check
 
 Each leaf has a ``code`` (stable, for programs), an HTTP status, a process exit code and a hint that says what to do. Errors
 carry facts and build their own message.
@@ -308,11 +307,3 @@ class ModelUnavailable(ProviderFailed):
 
     code = "model_unavailable"
     http_status = 503
-
-
-class VaultLocked(RolegateError):
-    """The vault needs a passphrase or key file that it did not get."""
-
-    code = "vault_locked"
-    http_status = 503
-    exit_code = 7

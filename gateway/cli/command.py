@@ -18,6 +18,8 @@ T = TypeVar("T")
 USAGE: Final = 2
 """The exit code of a command line that cannot be understood."""
 
+HELP: Final = {"help_option_names": ["-h", "--help"]}
+
 _META: Final = "gateway.cli"
 
 
@@ -98,7 +100,7 @@ def add_command(app: typer.Typer, function: Callable[..., int | None], *, name: 
 
     _, *own = inspect.signature(function).parameters.values()
     _disguise(run, parameters=(_CONTEXT, *own, *_SHARED), doc=function.__doc__)
-    app.command(name)(run)
+    app.command(name, context_settings=HELP)(run)
 
 
 def add_group(app: typer.Typer, *, name: str, about: str) -> typer.Typer:
@@ -110,7 +112,11 @@ def add_group(app: typer.Typer, *, name: str, about: str) -> typer.Typer:
 
 def new_group(*, about: str) -> typer.Typer:
     group = typer.Typer(
-        invoke_without_command=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=HELP,
     )
 
     def note(ctx: typer.Context, **given: Any) -> None:

@@ -115,10 +115,10 @@ def path(call: Call) -> None:
     """The folders in use."""
     workspace = call.workspace()
     folders = {
-        "config": workspace.config_folder,
-        "templates": workspace.templates_folder,
-        "state": workspace.state_folder,
-        "data": workspace.data_folder,
+        "config": workspace.config_folder.absolute(),
+        "templates": workspace.templates_folder.absolute(),
+        "state": workspace.state_folder.absolute(),
+        "data": workspace.data_folder.absolute(),
     }
     if call.console.json:
         call.console.value({name: str(folder) for name, folder in folders.items()})

@@ -60,17 +60,25 @@ def show(call: Call, *, profile: Name) -> None:
     call.console.warn([str(one) for one in detail.summary.problems])
 
 
-def use(call: Call, *, profile: Name) -> None:
-    """Make a profile the active one, from the next start on.
+def use(
+    call: Call,
+    *,
+    profile: Annotated[str | None, typer.Argument(metavar="PROFILE", show_default=False)] = None,
+    none: Annotated[bool, typer.Option("--none", help="Go on without a profile.")] = False,
+) -> None:
+    """Make a profile the active one, from the next start on; with --none, go on without one.
 
     The profile is checked first: one with problems is refused. A running gateway keeps the profile it was started with.
     """
+    if (profile is None) is not none:
+        raise BadRequest("name a profile, or say --none", hint="`rolegate profiles list` shows what there is")
     from gateway.config.profiles import names
     from gateway.config.profiles import use as persist
 
     workspace = call.workspace()
-    must_know("profile", profile, known=names(folder=workspace.config_folder))
-    call.workspace(profile=profile).configuration()
+    if profile is not None:
+        must_know("profile", profile, known=names(folder=workspace.config_folder))
+    call.workspace(profile=profile or "").configuration()
     before = _active(workspace)
     try:
         persist(profile, folder=workspace.config_folder, state_folder=workspace.state_folder)
@@ -80,7 +88,7 @@ def use(call: Call, *, profile: Name) -> None:
     if call.console.json:
         call.console.value({"profile": profile, "persisted": True, "running": running})
         return
-    call.console.text(f"active profile: {profile}")
+    call.console.text(f"active profile: {profile or 'none'}")
     call.console.talk(_what_happens(profile, running=running))
     if before.chosen_by == "variable":
         call.console.warn(
@@ -107,7 +115,7 @@ def _running_profile(call: Call, workspace: "Workspace") -> dict[str, object] | 
     return {"profile": live.get("profile"), "hot_swap": live.get("hot_swap")}
 
 
-def _what_happens(profile: str, *, running: dict[str, object] | None) -> str:
+def _what_happens(profile: str | None, *, running: dict[str, object] | None) -> str:
     if running is None:
         return "no gateway is running; the next `rolegate serve` uses it"
     if "error" in running:

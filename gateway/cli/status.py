@@ -1,7 +1,7 @@
 """`rolegate status`: the live gateway; `rolegate version`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,12 +14,19 @@ def add_to(app: typer.Typer) -> None:
     add_command(app, version, name="version")
 
 
-def status(call: Call) -> None:
+def status(
+    call: Call,
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="Where it listens, if not as configured.", show_default=False),
+    ] = None,
+) -> None:
     """The live gateway: its generation, roles and providers.
 
     Exits with 5 when no gateway answers.
     """
-    live = call.run(call.workspace().status())
+    live = call.run(call.workspace().status(url=url))
     if call.console.json:
         call.console.value(live)
         return

@@ -17,12 +17,13 @@ from gateway.compose.listening import Server, bind, loop_factory
 from gateway.compose.parts import Endpoints, Parts, SystemClock, missing_models
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.atomic import write_atomically
+from gateway.config.unenforced import unenforced_keys
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Deployment, Plan, RolePlan
 from gateway.domain.ports import CompletionBackend, Discovery
 from gateway.domain.role import Task
 from gateway.embedded.pull import PullProgress
-from gateway.errors import RolegateError
+from gateway.errors import ConfigInvalid, Problem, RolegateError
 from gateway.relay.breaker import Breakers
 from gateway.relay.connections import Connections
 from gateway.relay.ledger import Observer
@@ -55,6 +56,7 @@ def serve(options: Options, *, announce: Announce) -> int:
     secrets = [key for one in configuration.providers if (key := workspace.environment.provider_key(one.name))]
     for problem in configuration.warnings:
         announce(Note(text=f"warning: {problem}"))
+    _check_doors(workspace)
     with bind(settings.host, settings.port) as listener:
         if options.settings.get("embedded"):
             _fetch_missing(workspace, announce=announce)
@@ -66,6 +68,25 @@ def serve(options: Options, *, announce: Announce) -> int:
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             runner.run(_Serving(workspace, announce=announce).run(listener))
     return 0
+
+
+def _check_doors(workspace: Workspace) -> None:
+    """Who sets keys and listens for others believes the door locked. Raises ``ConfigInvalid`` while nothing checks them."""
+    host = workspace.configuration().gateway.host
+    keys = unenforced_keys(workspace.environment)
+    if keys and not is_loopback_host(host):
+        raise ConfigInvalid(
+            [
+                Problem(
+                    file="environment",
+                    key_path=name,
+                    found=f"a key, and {host} to listen on",
+                    allowed="no key there: this version does not check keys yet",
+                    hint="listen on loopback, or unset it and let only those in whom you trust",
+                )
+                for name in keys
+            ]
+        )
 
 
 def _fetch_missing(workspace: Workspace, *, announce: Announce) -> None:

@@ -159,19 +159,20 @@ class Workspace:
             host = f"[{host}]"
         return f"http://{host}:{settings.port}"
 
-    async def status(self) -> dict[str, object]:
-        """What the running gateway says of itself. Raises ``GatewayUnreachable``."""
+    async def status(self, *, url: str | None = None) -> dict[str, object]:
+        """What the running gateway says of itself, at its configured address or at ``url``. Raises ``GatewayUnreachable``."""
         import httpx
 
-        address = f"{self.url}/admin/v1/status"
+        base = (url or self.url).rstrip("/").removesuffix("/v1")
+        address = f"{base}/admin/v1/status"
         try:
             async with httpx.AsyncClient(timeout=STATUS_DEADLINE_S, trust_env=False) as client:
                 answer = await client.get(address)
                 content = answer.json()
-        except (httpx.HTTPError, ValueError) as exc:
-            raise GatewayUnreachable(url=self.url, reason=str(exc) or type(exc).__name__) from exc
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
+            raise GatewayUnreachable(url=base, reason=str(exc) or type(exc).__name__) from exc
         if answer.status_code != 200 or not isinstance(content, dict) or "generation" not in content:
-            raise GatewayUnreachable(url=self.url, reason="what listens there is not this gateway")
+            raise GatewayUnreachable(url=base, reason="what listens there is not this gateway")
         return content
 
     def pull(self, reference: str, *, progress: Progress) -> Path:

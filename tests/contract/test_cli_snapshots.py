@@ -305,6 +305,22 @@ async def test_a_profile_is_shown_with_what_it_extends(rolegate: Run, folder: Pa
     assert ran.err == f"{folder / 'user_profiles' / 'tiny.json'}\nextends small\n"
 
 
+async def test_a_profile_is_taken_up_and_let_go_again(rolegate: Run) -> None:
+    assert (await rolegate("profiles", "use", "tiny")).out == "active profile: tiny\n"
+    assert "profile: tiny" in (await rolegate("profiles", "use", "tiny")).out
+    assert (await rolegate("profiles", "use", "--none")).out == "active profile: none\n"
+    assert (await rolegate("profiles", "list", "--json")).json["active"] is None
+    both = await rolegate("profiles", "use", "tiny", "--none")
+    assert (both.code, both.err.splitlines()[0]) == (2, "error: name a profile, or say --none")
+    assert (await rolegate("profiles", "use")).code == 2
+
+
+async def test_the_status_of_a_gateway_elsewhere_is_asked_for_by_its_url(rolegate: Run, nobodys_port: int) -> None:
+    ran = await rolegate("status", "--url", f"http://127.0.0.1:{nobodys_port}/v1")
+    assert ran.code == 5
+    assert ran.err.startswith(f"error: no gateway answers at http://127.0.0.1:{nobodys_port}: ")
+
+
 async def test_the_merged_configuration_is_shown_with_origins_and_without_secrets(rolegate: Run, folder: Path) -> None:
     parameters = {"extra_headers": {"Authorization": "Bearer hunter2"}, "temperature": 0.5}
     _write(folder, "user_models.json", {"role_mappings": {"planner": {"parameters": parameters}}})

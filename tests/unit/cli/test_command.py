@@ -17,7 +17,6 @@ from gateway.errors import (
     ProviderDown,
     RolegateError,
     UnknownName,
-    VaultLocked,
 )
 
 
@@ -121,7 +120,6 @@ ERRORS = [
         ),
     ),
     (ProviderDown("ollama does not answer", provider="ollama"), 6, "error: ollama does not answer\n"),
-    (VaultLocked("the vault is locked", hint="set ROLEGATE_VAULT_PASSPHRASE"), 7, None),
     (KeyboardInterrupt(), 130, ""),
     (typer.Abort(), 130, ""),
     (

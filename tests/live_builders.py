@@ -127,7 +127,7 @@ def a_controller(
     clock = SystemClock()
     return Controller(
         configuration=configuration,
-        registry=Registry(list(sources), clock),
+        registry=Registry(list(sources)),
         probe=SteadyMachine(),
         switchboard=switchboard or Switchboard(),
         effects=(recorder or Recorder()).effects(),

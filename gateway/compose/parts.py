@@ -99,7 +99,7 @@ class Parts:
         self._cache = CapabilityCache(path=state_folder / CACHE_FILE)
         self._facts = CloudFacts.read()
         self._enricher = Enricher(declared=configuration.declared, providers=self.providers, scores=ScoreTable.load())
-        self.registry = Registry([self._source(one) for one in configuration.providers], clock)
+        self.registry = Registry([self._source(one) for one in configuration.providers])
 
     def _source(self, provider: Provider) -> ModelSource:
         match provider.kind:

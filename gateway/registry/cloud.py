@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from gateway.catalog.cloud import CloudFact
 from gateway.catalog.names import ModelIdentity
 from gateway.config.settings import CloudModel
-from gateway.domain.capabilities import NOTHING_KNOWN, Fact, ModelCapabilities, Origin
+from gateway.domain.capabilities import NOTHING_KNOWN
 from gateway.domain.model import Model, Provider
 from gateway.domain.ports import ProviderState
-from gateway.registry.enrich import Enricher, Found, first_known
-
-_KEYED: Final = ModelCapabilities(requires_api_key=Fact(value=True, origin=Origin.CATALOG))
+from gateway.registry.enrich import Enricher, Found
 
 
 class PriceMap(Protocol):
@@ -49,7 +47,6 @@ class CloudSource:
 
     def _found(self, one: CloudModel) -> Found:
         fact = self._facts.facts(litellm_name=self._provider.litellm_name, model=one.name)
-        known = fact.capabilities() if fact is not None else NOTHING_KNOWN
         return Found(
             provider=self._provider,
             name=one.name,
@@ -58,7 +55,7 @@ class CloudSource:
             embeds=fact.embeds if fact is not None else None,
             identity=ModelIdentity(name=one.name),
             declared=one.capabilities,
-            catalog=first_known(known, _KEYED),
+            catalog=fact.capabilities() if fact is not None else NOTHING_KNOWN,
             cost_usd_per_mtok=_cost(one, fact),
         )
 

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from types import MappingProxyType
-from typing import Final
 
 from gateway.catalog.names import ModelIdentity
 from gateway.domain.capabilities import ModelCapabilities
@@ -12,18 +10,7 @@ from gateway.domain.model import Model, Provider, Residency
 from gateway.domain.ports import GgufFile, GgufShelf, ProviderState
 from gateway.registry import tolerant
 from gateway.registry.enrich import Enricher, Found, first_known, reported, reported_features
-
-# fmt: off
-FILE_TYPES: Final = MappingProxyType(
-    {
-        0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
-        12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS",
-        20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M",
-        28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4",
-    }
-)
-# fmt: on
-"""The quantisations that ``general.file_type`` numbers in GGUF."""
+from gateway.registry.file_types import file_type
 
 
 class EmbeddedSource:
@@ -61,13 +48,15 @@ class EmbeddedSource:
 
     def _found(self, file: GgufFile, loaded: Residency | None) -> Found:
         metadata = file.metadata
+        quantization = file_type(metadata.get("general.file_type"))
         architecture = architecture_from(
-            metadata=metadata, tensors=file.tensors, file_size_bytes=file.size_bytes or None
+            metadata=metadata,
+            tensors=file.tensors,
+            file_size_bytes=file.size_bytes or None,
+            bits_per_weight=self._enricher.bits_per_weight(quantization),
         )
         features = _abilities(file)
         embeds = "embedding" in features
-        number = metadata.get("general.file_type")
-        quantization = FILE_TYPES.get(number) if isinstance(number, int) else None
         parameters = architecture.parameter_count
         return Found(
             provider=self._provider,
@@ -91,7 +80,6 @@ class EmbeddedSource:
                     context_length=reported(architecture.trained_context_tokens),
                     quantization_level=reported(quantization),
                     model_size=reported(None if parameters is None else round(parameters / 1e9, 3)),
-                    requires_api_key=reported(False),
                 ),
             ),
             architecture=architecture,

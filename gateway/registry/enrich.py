@@ -1,10 +1,12 @@
 """From what a provider says of a model to a model: declared facts, reported facts and the catalogue put together."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Final, Protocol, TypeVar
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Final, Protocol, TypeVar
 
 from gateway.catalog.names import ModelIdentity
+from gateway.catalog.quantization import Quantizations
 from gateway.domain.capabilities import NOTHING_KNOWN, Fact, ModelCapabilities, Origin, combine
 from gateway.domain.memory import Architecture, estimate
 from gateway.domain.model import Model, ModelRef, Provider, ProviderKind, Residency, ollama_name, parse_reference
@@ -54,6 +56,8 @@ class Enricher:
         self, *, declared: Mapping[str, ModelCapabilities], providers: Collection[str], scores: Scores
     ) -> None:
         self._scores = scores
+        self._quantizations = Quantizations.load()
+        self._facts: dict[tuple[type, Fact[Any]], Fact[Any]] = {}
         self._known_scores: dict[ModelIdentity, ModelCapabilities] = {}
         self._by_ref: dict[tuple[str, str], ModelCapabilities] = {}
         for text, capabilities in declared.items():
@@ -65,7 +69,7 @@ class Enricher:
         """``found`` with every fact there is about it."""
         capabilities, warnings = combine(
             declared=self._declared(found),
-            reported=found.reported,
+            reported=first_known(found.reported, _served(found.provider, cloud=found.cloud)),
             catalog=first_known(found.catalog, self._abilities(found.identity)),
             estimated=_estimated(found.architecture, found.reported),
         )
@@ -75,7 +79,7 @@ class Enricher:
             cloud=found.cloud,
             chats=found.chats,
             embeds=found.embeds,
-            capabilities=capabilities,
+            capabilities=self._shared(capabilities),
             architecture=found.architecture,
             digest=found.digest,
             resident=found.resident,
@@ -84,6 +88,10 @@ class Enricher:
             warnings=(*found.warnings, *warnings),
         )
 
+    def bits_per_weight(self, quantization: str | None) -> float | None:
+        """The average of a quantisation by its name; ``None`` when the name is not known."""
+        return None if quantization is None else self._quantizations.bits_per_weight(quantization)
+
     def _declared(self, found: Found) -> ModelCapabilities:
         names = [(found.provider.name, found.name)]
         if found.provider.kind is ProviderKind.OLLAMA:
@@ -91,27 +99,37 @@ class Enricher:
         layers = [self._by_ref[name] for name in names if name in self._by_ref]
         return first_known(*layers, found.declared)
 
+    def _shared(self, capabilities: ModelCapabilities) -> ModelCapabilities:
+        """The same capabilities, each fact the one object that all models share which it is true of: thousands of models
+        hold few different facts, and every object held makes the collector's pauses longer."""
+        return ModelCapabilities(
+            **{
+                name: self._facts.setdefault((type(fact.value), fact), fact)
+                for name, fact in zip(_FIELDS, _FACTS(capabilities), strict=True)
+                if fact is not None
+            }
+        )
+
     def _abilities(self, identity: ModelIdentity) -> ModelCapabilities:
         known = self._known_scores.get(identity)
         if known is None:
-            known = self._known_scores[identity] = self._scores.capabilities(identity)
+            known = self._known_scores[identity] = self._shared(self._scores.capabilities(identity))
         return known
 
 
 _FIELDS: Final = tuple(field.name for field in fields(ModelCapabilities))
+_FACTS: Final = attrgetter(*_FIELDS)
 
 
 def first_known(*layers: ModelCapabilities) -> ModelCapabilities:
     """Field by field the first layer that knows."""
-    result = NOTHING_KNOWN
-    for layer in layers:
-        missing = {
-            name: getattr(layer, name)
-            for name in _FIELDS
-            if getattr(result, name) is None and getattr(layer, name) is not None
-        }
-        result = replace(result, **missing) if missing else result
-    return result
+    telling = [layer for layer in layers if layer is not NOTHING_KNOWN]
+    if len(telling) < 2:
+        return telling[0] if telling else NOTHING_KNOWN
+    known: dict[str, Any] = {}
+    for layer in reversed(telling):
+        known.update((name, fact) for name, fact in zip(_FIELDS, _FACTS(layer), strict=True) if fact is not None)
+    return ModelCapabilities(**known)
 
 
 def reported(value: T | None) -> Fact[T] | None:
@@ -129,6 +147,19 @@ def reported_features(capabilities: Collection[str] | None) -> ModelCapabilities
         supports_vision=reported("vision" in capabilities),
         supports_thinking=reported("thinking" in capabilities),
     )
+
+
+def _served(provider: Provider, *, cloud: bool) -> ModelCapabilities:
+    """Where a model runs, and whether it takes a key to reach it.
+
+    Ollama signs in to its cloud itself, so its models take none. Whether an OpenAI-wire server insists on the key it is given
+    is not known.
+    """
+    needs_key: bool | None = provider.cloud
+    if provider.kind is ProviderKind.OPENAI and provider.has_key:
+        needs_key = None
+    source = ProviderKind.CLOUD if cloud else provider.kind
+    return ModelCapabilities(model_source=reported(source.value), requires_api_key=reported(needs_key))
 
 
 def _estimated(architecture: Architecture | None, known: ModelCapabilities) -> ModelCapabilities:

@@ -1,5 +1,6 @@
 """Asking a provider over HTTP, and saying in one sentence why it did not answer."""
 
+import asyncio
 import json
 import socket
 import ssl
@@ -20,6 +21,9 @@ BACKSTOP_S: Final = 30.0
 """Whoever asks has a deadline of its own, and a shorter one."""
 
 _SHOWN_CHARACTERS: Final = 200
+
+_SMALL_BYTES: Final = 256 << 10
+"""What is parsed in about a millisecond."""
 
 
 class Fetcher:
@@ -45,7 +49,7 @@ class Fetcher:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise self._failed(f"cannot be asked for {path}: {error}") from error
         try:
-            return json.loads(content)
+            return await _parsed(content)
         except (ValueError, RecursionError) as error:
             hint = f"check the address under local_providers.{self._provider.name}.url"
             raise self._failed(f"answers {path} with something that is not JSON", hint=hint) from error
@@ -97,6 +101,14 @@ def place(provider: Provider) -> str:
     return f"{provider.name} at {provider.url}" if provider.url else provider.name
 
 
+async def _parsed(content: bytes) -> Any:
+    """``content`` as JSON; a large one in a thread. The hook is there to run between any two objects: without it the parser
+    would hold the interpreter's lock, and with it the event loop, until it is done."""
+    if len(content) <= _SMALL_BYTES:
+        return json.loads(content)
+    return await asyncio.to_thread(json.loads, content, object_hook=lambda one: one)
+
+
 def _reason(error: httpx.TransportError) -> str:
     for cause in _causes(error):
         if isinstance(cause, ConnectionRefusedError):
@@ -132,12 +144,12 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _message(content: bytes) -> str:
     """The provider's own words in an error's body, shortened to one line."""
     try:
-        parsed = json.loads(content)
+        parsed = json.loads(content) if len(content) <= _SMALL_BYTES else None
     except (ValueError, RecursionError):
         parsed = None
     told = parsed.get("error") if isinstance(parsed, dict) else None
     if isinstance(told, dict):
         told = told.get("message")
-    words = told if isinstance(told, str) else content.decode("utf-8", errors="replace")
+    words = told if isinstance(told, str) else content[:_SMALL_BYTES].decode("utf-8", errors="replace")
     line = " ".join(words.split())
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

@@ -13,6 +13,7 @@ from gateway.errors import ProviderFailed
 from gateway.registry import tolerant
 from gateway.registry.enrich import Enricher, Found, reported
 from gateway.registry.fetch import fetcher, place
+from gateway.registry.file_types import file_type
 
 ANSWER_S: Final = 1.8
 """One look at a server ends within this time, whatever it does."""
@@ -62,16 +63,16 @@ class OpenAISource:
         if not isinstance(answer, dict) or "data" not in answer:
             told = f"{place(self._provider)} is no OpenAI-wire server: /models answers without a list of models"
             return ProviderState(provider=self._provider, up=False, error=told), ()
+        return ProviderState(provider=self._provider, up=True), await asyncio.to_thread(self._models, answer)
+
+    def _models(self, answer: object) -> list[Model]:
         abilities = {
             name: tolerant.texts(entry, "capabilities")
             for entry in tolerant.objects(answer, "models")
             if (name := tolerant.text(entry, "model") or tolerant.text(entry, "name"))
         }
         entries = {name: entry for entry in tolerant.objects(answer, "data") if (name := tolerant.text(entry, "id"))}
-        models = [
-            self._enricher.model(self._found(name, entry, abilities.get(name))) for name, entry in entries.items()
-        ]
-        return ProviderState(provider=self._provider, up=True), models
+        return [self._enricher.model(self._found(name, entry, abilities.get(name))) for name, entry in entries.items()]
 
     def _found(self, name: str, entry: Mapping[str, object], abilities: Sequence[str] | None) -> Found:
         meta = tolerant.mapping(entry, "meta")
@@ -81,12 +82,14 @@ class OpenAISource:
             or tolerant.whole(entry, "max_model_len")
             or tolerant.whole(meta, "n_ctx_train")
         )
+        quantization = file_type(meta.get("ftype"))
         architecture = None
         if parameters is not None or size_bytes is not None:
             architecture = Architecture(
                 name="",
                 weights_bytes=size_bytes,
                 parameter_count=parameters,
+                bits_per_weight=self._enricher.bits_per_weight(quantization),
                 trained_context_tokens=tolerant.whole(meta, "n_ctx_train"),
                 embedding_length=tolerant.whole(meta, "n_embd"),
                 vocabulary_size=tolerant.whole(meta, "n_vocab"),
@@ -97,9 +100,10 @@ class OpenAISource:
             cloud=False,
             chats=_chats(name, abilities),
             embeds=None if abilities is None else "embedding" in abilities,
-            identity=ModelIdentity(name=name, parameter_count=parameters),
+            identity=ModelIdentity(name=name, parameter_count=parameters, quantization=quantization),
             reported=ModelCapabilities(
                 context_length=reported(context),
+                quantization_level=reported(quantization),
                 model_size=reported(None if parameters is None else round(parameters / 1e9, 3)),
                 supports_vision=reported(True) if _sees(abilities) else None,
             ),

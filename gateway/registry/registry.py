@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.domain.model import Model
-from gateway.domain.ports import Clock, Discovery, ModelSource, ProviderState
+from gateway.domain.ports import Discovery, ModelSource, ProviderState
 from gateway.errors import RolegateError
 
 SOURCE_S: Final = 5.0
@@ -20,25 +20,18 @@ class Registry:
     loop at a time; looks may overlap, and then the one that began last counts.
     """
 
-    def __init__(self, sources: Sequence[ModelSource], clock: Clock, *, source_s: float = SOURCE_S) -> None:
+    def __init__(self, sources: Sequence[ModelSource], *, source_s: float = SOURCE_S) -> None:
         self._sources = tuple(sources)
-        self._clock = clock
         self._source_s = source_s
         self._heard: dict[str, tuple[int, Sequence[Model]]] = {}
         self._looks = 0
         self._last: Discovery | None = None
         self._last_look = 0
-        self._looked_at_s: float | None = None
 
     @property
     def last(self) -> Discovery | None:
         """The latest discovery; ``None`` before the first."""
         return self._last
-
-    @property
-    def looked_at_s(self) -> float | None:
-        """When the latest discovery was made, in seconds since the epoch."""
-        return self._looked_at_s
 
     async def refresh(self) -> Discovery:
         """Ask all sources now. Never raises for a provider that is down; ends within ``source_s``."""
@@ -54,7 +47,7 @@ class Registry:
             models=tuple(model for state, models in answers for model in self._current(state, models)),
         )
         if look > self._last_look:
-            self._last, self._last_look, self._looked_at_s = discovery, look, self._clock.time()
+            self._last, self._last_look = discovery, look
         return discovery
 
     async def _ask(self, source: ModelSource) -> tuple[ProviderState, Sequence[Model]]:

@@ -14,11 +14,13 @@ from fakes.ollama import FakeOllama
 from fakes.ollama_models import FakeModel, alias, catalogue
 from gateway.catalog.names import ModelIdentity
 from gateway.domain.capabilities import Fact, ModelCapabilities, Origin
+from gateway.domain.memory import estimate
 from gateway.domain.model import Lane, Model, Provider, ProviderKind, Residency
 from gateway.registry.cache import CapabilityCache
 from gateway.registry.enrich import Enricher
 from gateway.registry.fetch import BODY_LIMIT_BYTES
-from gateway.registry.ollama import OllamaSource, names_cloud
+from gateway.registry.ollama import OllamaSource
+from gateway.registry.ollama_listing import names_cloud
 
 ASK = {"messages": [{"role": "user", "content": "hi"}], "stream": False}
 
@@ -43,12 +45,13 @@ async def fake() -> AsyncIterator[FakeOllama]:
 def source_of(tmp_path: Path) -> Callable[..., OllamaSource]:
     """A new source each time, all over one cache file."""
 
-    def make(url: str, *, answer_s: float = 10.0) -> OllamaSource:
+    def make(url: str, *, answer_s: float = 10.0, making_s: float = 10.0) -> OllamaSource:
         return OllamaSource(
             provider=provider(url),
             cache=CapabilityCache(path=tmp_path / "registry.sqlite"),
             enricher=Enricher(declared={}, providers=["ollama"], scores=NoScores()),
             answer_s=answer_s,
+            making_s=making_s,
         )
 
     return make
@@ -77,6 +80,8 @@ async def test_a_model_has_what_the_server_reports(fake: FakeOllama, source_of: 
         "context_length": 131072,
         "quantization_level": "Q4_K_M",
         "model_size": 8.03,
+        "model_source": "ollama",
+        "requires_api_key": False,
         "supports_function_calling": True,
         "supports_tools": True,
         "supports_thinking": False,
@@ -112,6 +117,39 @@ async def test_a_cloud_stub_is_cloud_and_takes_no_memory(
     assert (model.cloud, model.chats, model.architecture) == (True, True, None)
     assert model.capabilities.memory_gb_estimate is None
     assert values(model.capabilities)["context_length"] == 131072
+
+
+async def test_ollama_signs_in_to_its_cloud_itself(fake: FakeOllama, source_of: Callable[..., OllamaSource]) -> None:
+    capabilities = (await models_of(source_of(fake.url)))["gpt-oss:120b-cloud"].capabilities
+    assert capabilities.model_source == Fact(value="cloud", origin=Origin.REPORTED)
+    assert capabilities.requires_api_key == Fact(value=False, origin=Origin.REPORTED)
+
+
+async def test_what_no_server_tells_stays_unknown(fake: FakeOllama, source_of: Callable[..., OllamaSource]) -> None:
+    for model in (await models_of(source_of(fake.url))).values():
+        capabilities = model.capabilities
+        assert capabilities.min_memory_gb is None
+        assert capabilities.recommended_memory_gb is None
+        assert capabilities.thermal_sensitivity is None
+
+
+async def test_a_model_without_tensors_and_size_takes_what_its_quantisation_makes_of_its_parameters(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    fake.overrides["/api/tags"] = b'{"models":[{"name":"bare:7b"}]}'
+    fake.overrides["/api/show"] = json.dumps(
+        {
+            "model_info": {"general.architecture": "llama", "general.parameter_count": 7_000_000_000},
+            "details": {"quantization_level": "Q4_K_M"},
+            "capabilities": ["completion"],
+        }
+    ).encode()
+    model = (await models_of(source_of(fake.url)))["bare:7b"]
+    assert model.architecture is not None
+    found = estimate(architecture=model.architecture, context_tokens=4096)
+    assert found is not None
+    assert [part.name for part in found.parts] == ["weights", "kv_full", "allowance"]
+    assert found.parts[0].arithmetic == "7,000,000,000 parameters x 4.89 bits / 8"
 
 
 async def test_a_local_name_over_a_foreign_cloud_is_cloud_with_a_warning(
@@ -268,6 +306,8 @@ async def test_a_model_that_cannot_be_described_is_listed_with_what_the_list_say
         "context_length": 40960,
         "quantization_level": "Q4_K_M",
         "model_size": 8.2,
+        "model_source": "ollama",
+        "requires_api_key": False,
         "supports_function_calling": True,
         "supports_tools": True,
         "supports_thinking": True,
@@ -280,12 +320,87 @@ async def test_descriptions_that_come_late_come_with_the_next_look(
     fake.fail(faults.hang(), route="/api/show", model="llama3.1:8b", times=1)
     source = source_of(fake.url, answer_s=2.0)
     state, models = await source.discover()
-    assert (state.up, len(models)) == (True, 5)
+    assert (state.up, state.complete, len(models)) == (True, False, 5)
     assert state.warnings == (
         f"ollama at {fake.url} has not described 1 of 5 models in time; what is known of them is incomplete",
     )
     state, _ = await source.discover()
-    assert state.warnings == ()
+    assert (state.complete, state.warnings) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (
+            faults.status(307, location="/api/version"),
+            "answers /api/show with a redirect to /api/version, which is not followed",
+        ),
+        (faults.status(200, " " * (BODY_LIMIT_BYTES + 1)), "answers /api/show with more than 32 MiB"),
+    ],
+    ids=["redirect", "too much"],
+)
+async def test_a_description_is_neither_fetched_elsewhere_nor_of_any_size(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource], fault: faults.Fault, what: str
+) -> None:
+    fake.fail(fault, route="/api/show", model="qwen3:8b")
+    state, models = await source_of(fake.url).discover()
+    assert (state.up, len(models)) == (True, 5)
+    assert state.warnings == (f"qwen3:8b is not described: ollama at {fake.url} {what}",)
+    assert len(fake.requests_to("/api/version")) == 1
+
+
+def many(count: int) -> bytes:
+    details = {"family": "llama", "parameter_size": "8.0B", "quantization_level": "Q4_K_M", "padding": "x" * 600}
+    entries = [{"name": f"m{number}:8b", "digest": f"{number:064x}", "details": details} for number in range(count)]
+    return json.dumps({"models": entries}).encode()
+
+
+async def test_of_more_models_than_a_look_takes_the_rest_comes_with_the_next_ones(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    fake.overrides["/api/tags"] = many(600)
+    fake.overrides["/api/show"] = b'{"capabilities":["completion"]}'
+    source = source_of(fake.url, making_s=0)
+    for made, left in ((256, 344), (512, 88)):
+        state, models = await source.discover()
+        assert (state.up, state.complete, len(models)) == (True, False, made)
+        assert state.warnings == (
+            f"ollama at {fake.url} has more models than one look takes; {left} come with the next ones",
+        )
+    state, models = await source.discover()
+    assert (state.up, state.complete, state.warnings) == (True, True, ())
+    assert [model.ref.name for model in models] == [f"m{number}:8b" for number in range(600)]
+
+
+async def test_models_that_there_is_no_time_to_look_at_again_stay_except_for_what_is_loaded(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    fake.overrides["/api/tags"] = many(300)
+    fake.overrides["/api/show"] = b'{"capabilities":["completion"]}'
+    source = source_of(fake.url, making_s=0)
+    await source.discover()
+    _, before = await source.discover()
+    fake.version = "0.34.0"
+    fake.overrides["/api/show"] = b'{"capabilities":["completion","tools"]}'
+    fake.overrides["/api/ps"] = b'{"models":[{"name":"m299:8b","size":5}]}'
+    state, models = await source.discover()
+    assert (state.complete, len(models)) == (False, 300)
+    assert state.warnings == (f"ollama at {fake.url} has more models than one look takes; 44 come with the next ones",)
+    fresh, last = models[0].capabilities.supports_tools, models[-1]
+    assert fresh == Fact(value=True, origin=Origin.REPORTED)
+    assert last == replace(before[-1], resident=Residency(size_bytes=5, size_vram_bytes=0))
+    state, models = await source.discover()
+    assert (state.complete, models[-1].capabilities.supports_tools) == (True, fresh)
+
+
+async def test_hundreds_of_kept_descriptions_are_all_found_again(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    fake.overrides["/api/tags"] = many(600)
+    fake.overrides["/api/show"] = b'{"capabilities":["completion"]}'
+    first = await models_of(source_of(fake.url))
+    assert await models_of(source_of(fake.url)) == first
+    assert len(fake.requests_to("/api/show")) == len(first) == 600
 
 
 @pytest.mark.parametrize(
@@ -324,7 +439,8 @@ async def test_missing_and_odd_fields_are_unknown(fake: FakeOllama, source_of: C
     assert list(models) == ["bare:latest", "other:tag", "odd:tag"]
     assert [model.digest for model in models.values()] == ["", "", "ff"]
     for model in models.values():
-        assert (model.chats, model.embeds, values(model.capabilities)) == (None, None, {})
+        assert (model.chats, model.embeds) == (None, None)
+        assert values(model.capabilities) == {"model_source": "ollama", "requires_api_key": False}
 
 
 async def test_models_without_metadata_are_unknown_and_not_assigned(

@@ -1,7 +1,9 @@
 """OpenAI-wire servers, the embedded engine and cloud providers as discovery sees them."""
 
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,12 +13,15 @@ from gateway.catalog.cloud import CloudFact
 from gateway.catalog.names import ModelIdentity
 from gateway.config.settings import CloudModel
 from gateway.domain.capabilities import Fact, ModelCapabilities, Origin
+from gateway.domain.memory import estimate
 from gateway.domain.model import Lane, Provider, ProviderKind, Residency
 from gateway.domain.ports import GgufFile
 from gateway.domain.secret import Secret
 from gateway.registry.cloud import CloudSource
 from gateway.registry.embedded import EmbeddedSource
 from gateway.registry.enrich import Enricher
+from gateway.registry.fetch import BODY_LIMIT_BYTES
+from gateway.registry.file_types import file_type
 from gateway.registry.openai import OpenAISource
 
 
@@ -88,6 +93,95 @@ async def test_llamacpps_own_list_of_abilities_is_believed(fake: FakeUpstream) -
     _, models = await OpenAISource(provider=lab(fake), enricher=enricher(), keys=Keys(lab="sk")).discover()
     assert [(model.ref.name, model.chats, model.embeds) for model in models] == [("a", False, True), ("b", True, False)]
     assert models[1].capabilities.context_length == Fact(value=4096, origin=Origin.REPORTED)
+
+
+async def test_parameters_and_quantisation_give_the_memory_of_a_server_that_tells_no_size(fake: FakeUpstream) -> None:
+    fake.models["cpp"] = UpstreamModel(name="cpp", meta={"n_params": 7_000_000_000, "ftype": "Q4_K - Medium"})
+    _, models = await OpenAISource(provider=lab(fake), enricher=enricher(), keys=Keys(lab="sk")).discover()
+    cpp = models[-1]
+    assert cpp.capabilities.quantization_level == Fact(value="Q4_K_M", origin=Origin.REPORTED)
+    assert cpp.architecture is not None
+    found = estimate(architecture=cpp.architecture, context_tokens=4096)
+    assert found is not None
+    assert [part.name for part in found.parts] == ["weights", "kv_full", "allowance"]
+    assert found.parts[0].arithmetic == "7,000,000,000 parameters x 4.89 bits / 8"
+    assert found.parts[2].bytes == round((found.parts[0].bytes + found.parts[1].bytes) * 0.1)
+    assert cpp.capabilities.memory_gb_estimate is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        (15, "Q4_K_M"),
+        (True, None),
+        (999, None),
+        (None, None),
+        ("Q4_K - Medium", "Q4_K_M"),
+        ("Q2_K - Medium", "Q2_K"),
+        ("Q3_K - Large", "Q3_K_L"),
+        ("q4_k_m", "Q4_K_M"),
+        ("all F32", "F32"),
+        ("mostly Q8_0", "Q8_0"),
+        ("IQ4_NL - 4.5 bpw", "IQ4_NL"),
+        ("TQ1_0 - 1.69 bpw ternary", "TQ1_0"),
+        ("MXFP4 MoE", "MXFP4"),
+        ("Q4_K - Medium (guessed)", None),
+        ("unknown, may not work", None),
+        ("", None),
+    ],
+)
+def test_a_file_type_is_named_as_people_name_it_and_never_guessed(told: object, name: str | None) -> None:
+    assert file_type(told) == name
+
+
+@pytest.mark.parametrize(("has_key", "needs"), [(False, Fact(value=False, origin=Origin.REPORTED)), (True, None)])
+async def test_an_openai_server_takes_no_key_unless_it_is_given_one(has_key: bool, needs: Fact[bool] | None) -> None:
+    async with FakeUpstream(models=["plain"]) as open_to_all:
+        provider = replace(lab(open_to_all), has_key=has_key)
+        _, models = await OpenAISource(provider=provider, enricher=enricher()).discover()
+    [model] = models
+    assert model.capabilities.requires_api_key == needs
+    assert model.capabilities.model_source == Fact(value="openai", origin=Origin.REPORTED)
+
+
+class ThreadScores(OneScore):
+    """Remembers which threads it was asked on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def capabilities(self, identity: ModelIdentity) -> ModelCapabilities:
+        self.threads.add(threading.get_ident())
+        return super().capabilities(identity)
+
+
+async def test_a_long_list_is_read_beside_the_event_loop(fake: FakeUpstream) -> None:
+    names = [f"model-{number}" for number in range(5_000)]
+    entries = [{"id": name, "object": "model", "owned_by": "somebody with a long name"} for name in names]
+    fake.overrides["/v1/models"] = json.dumps({"object": "list", "data": entries}).encode()
+    assert len(fake.overrides["/v1/models"]) > 256 << 10
+    scores = ThreadScores()
+    source = OpenAISource(provider=lab(fake), enricher=enricher(scores=scores), keys=Keys(lab="sk"), answer_s=10.0)
+    state, models = await source.discover()
+    assert state.up
+    assert [model.ref.name for model in models] == names
+    assert threading.get_ident() not in scores.threads
+
+
+async def test_a_list_is_neither_fetched_elsewhere_nor_of_any_size(fake: FakeUpstream) -> None:
+    source = OpenAISource(provider=lab(fake), enricher=enricher(), keys=Keys(lab="sk"), answer_s=10.0)
+    fake.fail(faults.status(307, location=f"{fake.url}/health"), times=1)
+    state, models = await source.discover()
+    assert (state.up, models) == (False, ())
+    assert state.error == (
+        f"lab at {fake.base_url} answers /models with a redirect to {fake.url}/health, which is not followed"
+    )
+    assert fake.requests_to("/health") == []
+    fake.fail(faults.status(200, " " * (BODY_LIMIT_BYTES + 1)), times=1)
+    state, models = await source.discover()
+    assert (state.up, models) == (False, ())
+    assert state.error == f"lab at {fake.base_url} answers /models with more than 32 MiB"
 
 
 async def test_a_list_that_is_null_is_empty(fake: FakeUpstream) -> None:
@@ -171,6 +265,17 @@ async def test_a_file_on_the_shelf_is_a_model() -> None:
     )
     assert models[0].architecture is not None
     assert models[0].digest == "small"
+    assert small.model_source == Fact(value="embedded", origin=Origin.REPORTED)
+    assert small.requires_api_key == Fact(value=False, origin=Origin.REPORTED)
+
+
+async def test_a_file_tells_the_bits_of_its_quantisation() -> None:
+    state, models = await EmbeddedSource(
+        provider=EMBEDDED, shelf=OneShelf(gguf("small")), enricher=enricher()
+    ).discover()
+    assert state.up
+    assert models[0].architecture is not None
+    assert models[0].architecture.bits_per_weight == 5.11
 
 
 async def test_a_missing_file_is_a_warning_with_a_remedy() -> None:
@@ -232,5 +337,8 @@ async def test_a_cloud_model_has_what_is_declared_and_what_the_catalogue_knows()
     assert mini.capabilities.context_length == Fact(value=64000, origin=Origin.DECLARED)
     assert mini.capabilities.coding_strength == Fact(value=0.9, origin=Origin.DECLARED)
     assert mini.capabilities.supports_tools is not None
-    assert mini.capabilities.requires_api_key == Fact(value=True, origin=Origin.CATALOG)
+    assert mini.capabilities.requires_api_key == Fact(value=True, origin=Origin.REPORTED)
+    assert (
+        mini.capabilities.model_source == new.capabilities.model_source == Fact(value="cloud", origin=Origin.REPORTED)
+    )
     assert (new.chats, new.cost_usd_per_mtok, new.capabilities.context_length) == (None, 2.0, None)

@@ -10,14 +10,6 @@ from gateway.errors import ProviderFailed
 from gateway.registry.registry import Registry
 
 
-class StoppedClock:
-    def monotonic(self) -> float:
-        return 1.0
-
-    def time(self) -> float:
-        return 1000.0
-
-
 @dataclass
 class ToldSource:
     """A source that answers what it is told to."""
@@ -25,6 +17,7 @@ class ToldSource:
     name: str
     names: Sequence[str] = ()
     up: bool = True
+    complete: bool = True
     gate: asyncio.Event | None = None
     failure: Exception | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,20 +47,20 @@ class ToldSource:
             )
             for name in names
         ]
-        return ProviderState(provider=self.provider, up=True), models
+        return ProviderState(provider=self.provider, up=True, complete=self.complete), models
 
 
 async def test_it_knows_nothing_before_the_first_look_and_the_last_one_after() -> None:
-    registry = Registry([ToldSource("a", ["x:1"]), ToldSource("b", ["y:1"])], StoppedClock())
-    assert (registry.last, registry.looked_at_s) == (None, None)
+    registry = Registry([ToldSource("a", ["x:1"]), ToldSource("b", ["y:1"])])
+    assert registry.last is None
     discovery = await registry.refresh()
     assert [str(model.ref) for model in discovery.models] == ["a:x:1", "b:y:1"]
-    assert (registry.last, registry.looked_at_s) == (discovery, 1000.0)
+    assert registry.last is discovery
 
 
 async def test_models_of_a_provider_that_went_down_stay_as_last_known() -> None:
     source = ToldSource("a", ["x:1"])
-    registry = Registry([source], StoppedClock())
+    registry = Registry([source])
     await registry.refresh()
     source.up = False
     for _ in range(2):
@@ -84,7 +77,7 @@ async def test_a_source_that_hangs_or_fails_does_not_take_the_others_along() -> 
         ToldSource("wrong", failure=ProviderFailed("wrong answers nonsense", provider="wrong")),
         ToldSource("fine", ["y:1"]),
     ]
-    discovery = await Registry(sources, StoppedClock(), source_s=0.05).refresh()
+    discovery = await Registry(sources, source_s=0.05).refresh()
     assert [(state.up, state.error) for state in discovery.providers] == [
         (False, "slow at http://127.0.0.1:1 does not answer: no answer within 0.05 s"),
         (False, "wrong answers nonsense"),
@@ -96,7 +89,7 @@ async def test_a_source_that_hangs_or_fails_does_not_take_the_others_along() -> 
 async def test_of_overlapping_looks_the_one_that_began_last_counts() -> None:
     gate = asyncio.Event()
     source = ToldSource("a", ["old:1"], gate=gate)
-    registry = Registry([source], StoppedClock())
+    registry = Registry([source])
     early = asyncio.create_task(registry.refresh())
     await source.asked.wait()
     source.names, source.gate = ["new:1"], None
@@ -106,3 +99,8 @@ async def test_of_overlapping_looks_the_one_that_began_last_counts() -> None:
     assert registry.last is late
     source.up = False
     assert [model.ref.name for model in (await registry.refresh()).models] == ["new:1"]
+
+
+async def test_a_look_that_is_not_complete_is_told_as_such() -> None:
+    discovery = await Registry([ToldSource("a", ["x:1"], complete=False), ToldSource("b")]).refresh()
+    assert [(state.up, state.complete) for state in discovery.providers] == [(True, False), (True, True)]

@@ -7,6 +7,7 @@ RolegateError
 ├── UnknownName              a command or route named something that does not exist
 ├── BadRequest               the caller's request cannot be understood
 │   ├── RequestTooLarge      it is over a size limit
+│   ├── RequestTooSlow       it did not arrive in time
 │   ├── Unsupported          it asks for something this gateway does not offer
 │   └── NoCapableDeployment  deployments exist, but none can serve it
 ├── NoModelForRole           selection left a role without any deployment
@@ -144,6 +145,13 @@ class RequestTooLarge(BadRequest):
 
     code = "request_too_large"
     http_status = 413
+
+
+class RequestTooSlow(BadRequest):
+    """The request body did not arrive in time."""
+
+    code = "request_timeout"
+    http_status = 408
 
 
 class Unsupported(BadRequest):

@@ -1,11 +1,15 @@
 """Whole answers over ASGI, and request bodies with a limit: what every route needs, without a framework's cost per request."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import orjson
 from starlette.types import Receive, Send
 
-from gateway.errors import BadRequest, RequestTooLarge
+from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow
+
+BODY_S: Final = 60.0
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -37,8 +41,20 @@ class CallerGone(Exception):
     """The caller disconnected before its request was complete."""
 
 
-async def read_body(receive: Receive, *, limit_bytes: int) -> bytes:
-    """The whole request body. Raises ``RequestTooLarge`` once it is over the limit, ``CallerGone`` when the caller left."""
+async def read_body(receive: Receive, *, limit_bytes: int, within_s: float = BODY_S) -> bytes:
+    """The whole request body. Raises ``RequestTooLarge`` once it is over the limit, ``RequestTooSlow`` when it is not there in
+    time, ``CallerGone`` when the caller left."""
+    try:
+        async with asyncio.timeout(within_s):
+            body = await _gathered(receive, limit_bytes=limit_bytes)
+    except TimeoutError as exc:
+        raise RequestTooSlow(f"the request body did not arrive within {within_s:g} s", hint="send it again") from exc
+    if not body:
+        raise BadRequest("the request has no body", hint="send a JSON object with model and messages")
+    return body
+
+
+async def _gathered(receive: Receive, *, limit_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -54,8 +70,4 @@ async def read_body(receive: Receive, *, limit_bytes: int) -> bytes:
             )
         parts.append(part)
         if not message.get("more_body", False):
-            break
-    body = b"".join(parts)
-    if not body:
-        raise BadRequest("the request has no body", hint="send a JSON object with model and messages")
-    return body
+            return b"".join(parts)

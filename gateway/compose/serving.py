@@ -1,6 +1,7 @@
 """The gateway as a process: bind, make the first plan live, serve, and leave nothing behind."""
 
 import asyncio
+import gc
 import logging
 import socket
 import sys
@@ -45,6 +46,8 @@ _log = logging.getLogger(__name__)
 Announce = Callable[[Announcement], None]
 
 ROUTER_FILE: Final = "router.yaml"
+GREETING_S: Final = 10.0
+"""How long the gateway waits for its own first completion before it says ready without one."""
 GREETING: Final = b'{"model":"%s","messages":[{"role":"user","content":"Say hello."}],"max_tokens":8,"temperature":0}'
 
 
@@ -154,6 +157,9 @@ class _Serving:
         """Listen first, so that health checks are answered while the first plan is made; then greet, and watch from then on."""
         await server.listening.wait()
         generation = await controller.start()
+        # What is alive now stays: without this, every full collection walks all models and stalls requests meanwhile.
+        gc.collect()
+        gc.freeze()
         await self._greet(relay=relay, generation=generation)
         await controller.watch()
 
@@ -189,11 +195,13 @@ class _Serving:
             route = generation.route(name)
             alone = replace(route, plan=replace(plan, deployments=plan.deployments[:1]))
             try:
-                answer = await relay.chat(
-                    request=ChatRequest.parse(GREETING % name.encode()), route=alone, request_id="greeting"
-                )
-            except RolegateError as error:
-                self._announce(Note(text=f"the first completion failed: {error.message}"))
+                async with asyncio.timeout(GREETING_S):
+                    answer = await relay.chat(
+                        request=ChatRequest.parse(GREETING % name.encode()), route=alone, request_id="greeting"
+                    )
+            except (RolegateError, TimeoutError) as error:
+                reason = str(error) or f"no answer within {GREETING_S:g} s"
+                self._announce(Note(text=f"the first completion failed: {reason}"))
                 return ""
             elapsed_ms = (self._clock.monotonic() - started) * 1000
             return f"{answer.deployment.ref} answered {name} in {elapsed_ms:.0f} ms"

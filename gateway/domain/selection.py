@@ -7,7 +7,14 @@ from types import MappingProxyType
 from gateway.domain.candidates import Candidate, Directory, named_candidates, task_of
 from gateway.domain.capabilities import FEATURE_FIELDS, Fact
 from gateway.domain.case import Judgement, World
-from gateway.domain.fit import capacities, context_for, memory_need, takes_no_memory_of_ours, trained_context_tokens
+from gateway.domain.fit import (
+    capacities,
+    context_for,
+    gigabytes,
+    memory_need,
+    takes_no_memory_of_ours,
+    trained_context_tokens,
+)
 from gateway.domain.judgement import fit_shortfall, judge
 from gateway.domain.model import Model, ModelRef
 from gateway.domain.plan import Deployment, Plan, RolePlan, Via
@@ -235,6 +242,16 @@ def _judge_all(case: _Case, *, figures: Sequence[Figures], world: World) -> list
     return list(found.values())
 
 
+def _shared_load(deployment: Deployment, *, own_context: object) -> str:
+    """What the load profile that all roles share adds to a reason."""
+    if own_context is None or deployment.context_tokens is None or deployment.memory_bytes is None:
+        return ""
+    return (
+        f"; loaded with {deployment.context_tokens:,} tokens ({gigabytes(deployment.memory_bytes)}), "
+        "which another role needs"
+    )
+
+
 def _entry(
     candidate: Candidate,
     judgement: Judgement,
@@ -251,6 +268,8 @@ def _entry(
             Verdict.EXCLUDED,
             (f"it qualifies, but the role has its {case.role.max_deployments} deployments (max_deployments)"),
         )
+    elif deployment is not None and deployment.context_tokens != judgement.numbers.get("context_tokens"):
+        reason += _shared_load(deployment, own_context=judgement.numbers.get("context_tokens"))
     known = figures.get(candidate.label)
     score = None if known is None else score_for(known, role=case.role)
     return TraceEntry(

@@ -45,7 +45,8 @@ class LineFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
+        ours = record.name.startswith("gateway.")
+        extra = {key: value for key, value in vars(record).items() if ours and key not in _STANDARD_FIELDS}
         name = record.name.removeprefix("gateway.")
         when = time.strftime(_TIME_FORMAT, time.gmtime(record.created))
         message = record.getMessage()

@@ -12,8 +12,10 @@ from builders import a_model, a_role
 from fakes import faults
 from fakes.ollama import FakeOllama
 from fakes.replies import Reply
+from gateway.api.reply import read_body
 from gateway.domain.model import Provider
 from gateway.domain.role import Task
+from gateway.errors import RequestTooSlow
 from live_builders import SteeredSource, a_live_gateway
 
 
@@ -127,6 +129,16 @@ async def test_what_cannot_be_understood_is_refused_in_one_shape(
         assert (error["code"], error["param"], error["source"]) == (code, param, "gateway")
         assert error["message"]
         assert answer.headers["x-request-id"]
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_refused() -> None:
+    never = asyncio.Event()
+
+    async def receive() -> Any:
+        await never.wait()
+
+    with pytest.raises(RequestTooSlow, match=r"the request body did not arrive within 0\.01 s"):
+        await read_body(receive, limit_bytes=100, within_s=0.01)
 
 
 async def test_before_the_first_plan_requests_are_told_to_come_back(tmp_path: Path) -> None:

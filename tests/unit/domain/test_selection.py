@@ -277,7 +277,11 @@ def test_a_last_known_model_of_a_provider_that_is_down_is_not_used() -> None:
 
 def test_models_that_share_a_role_are_planned_with_the_largest_context_that_any_role_needs() -> None:
     roles = [a_role("small", preferred=["a:1b"]), a_role("large", preferred=["a:1b"], context_min=32_000)]
-    plan = choose(roles, [a_model("ollama:a:1b", weights_gb=1.0)]).plan
+    selection = choose(roles, [a_model("ollama:a:1b", weights_gb=1.0)])
+    assert entry(selection, "ollama:a:1b", "small").reason.endswith(
+        "; loaded with 32,000 tokens (5.19 GB), which another role needs"
+    )
+    plan = selection.plan
     assert plan.roles["small"].deployments[0].context_tokens == 32_000
     assert plan.roles["large"].deployments[0].context_tokens == 32_000
 

@@ -50,6 +50,12 @@ def test_a_secret_is_masked_wherever_it_stands(form: str) -> None:
     assert stream.getvalue().count("[secret]") == 3
 
 
+def test_what_a_library_hangs_on_a_record_is_not_a_fact() -> None:
+    foreign = record("hello", marked=object())
+    foreign.name = "uvicorn.error"
+    assert LineFormatter(form="text", redactor=Redactor()).format(foreign).endswith("uvicorn.error: hello")
+
+
 def test_a_line_break_in_a_fact_does_not_forge_a_second_line() -> None:
     line = LineFormatter(form="text", redactor=Redactor()).format(record("chat", reason="a\n1970 INFO x: forged"))
     assert line.endswith('chat reason="a\\n1970 INFO x: forged"')

@@ -12,7 +12,10 @@ from typing import Final
 
 from gateway.domain import tensors as tensor_list
 from gateway.domain.memory import Architecture
-from gateway.domain.tensors import Tensor
+from gateway.domain.tensors import MAX_LAYERS, MAX_LENGTH, Tensor
+
+MAX_PARAMETERS: Final = 2**50
+"""The most parameters that a model is believed to have."""
 
 # fmt: off
 DENSE: Final = frozenset(
@@ -79,6 +82,7 @@ WINDOW_RULES: Final[Mapping[str, WindowRule]] = MappingProxyType(
 """Architectures that are not named here ignore the window their metadata may name, as llama.cpp does (phi3, llama)."""
 
 _GEMMA3N_CACHED_LAYERS: Final = 20
+_SHOWN_CHARACTERS: Final = 80
 
 
 def architecture_from(
@@ -91,16 +95,21 @@ def architecture_from(
     """The architecture that ``metadata`` and ``tensors`` describe; what they do not say is ``None`` or empty.
 
     Weights are the exact sum over the tensors, else ``file_size_bytes``. ``bits_per_weight`` is kept for models whose size
-    is known as a parameter count only. Values of unexpected types count as absent.
+    is known as a parameter count only. Values of unexpected types count as absent, and so do numbers that no model has, with
+    a note: negative ones, more than ``MAX_LAYERS`` layers, heads and lengths above ``MAX_LENGTH``.
     """
     keys = _Keys(metadata=metadata)
     notes: list[str] = []
+    odd = tensor_list.implausible(tensors)
+    if odd is not None:
+        notes.append(f"the list of tensors counts as unknown: no model has one such as {odd[:_SHOWN_CHARACTERS]}")
+        tensors = ()
     weights_bytes = tensor_list.stored_bytes(tensors)
     if tensors and weights_bytes is None:
         names = ", ".join(tensor_list.unknown_types(tensors))
         notes.append(f"the weights count as the file's size: tensor type {names} is not known")
-    parameters = _whole(metadata.get("general.parameter_count")) or tensor_list.element_count(tensors)
-    layers = (keys.whole("block_count") or tensor_list.layer_count(tensors) or 0) - (
+    parameters = keys.number("general.parameter_count", most=MAX_PARAMETERS) or tensor_list.element_count(tensors)
+    layers = (keys.whole("block_count", most=MAX_LAYERS) or tensor_list.layer_count(tensors) or 0) - (
         keys.whole("nextn_predict_layers") or 0
     )
     widths, width_notes = _kv_widths(keys, tensors=tensors, layers=max(layers, 0))
@@ -116,17 +125,18 @@ def architecture_from(
         windows=windows,
         embedding_length=keys.whole("embedding_length"),
         vocabulary_size=keys.whole("vocab_size") or tensor_list.vocabulary_size(tensors),
-        notes=(*notes, *width_notes, *window_notes),
+        notes=(*notes, *keys.notes, *width_notes, *window_notes),
     )
 
 
 class _Keys:
-    """Reads ``<arch>.<key>`` and tolerates what servers send."""
+    """Reads ``<arch>.<key>``, tolerates what servers send and takes note of numbers that cannot be."""
 
-    __slots__ = ("_metadata", "architecture")
+    __slots__ = ("_metadata", "_notes", "architecture")
 
     def __init__(self, *, metadata: Mapping[str, object]) -> None:
         self._metadata = metadata
+        self._notes: dict[str, str] = {}
         name = metadata.get("general.architecture")
         self.architecture = name if isinstance(name, str) else ""
 
@@ -136,18 +146,35 @@ class _Keys:
     def has(self, key: str) -> bool:
         return f"{self.architecture}.{key}" in self._metadata
 
-    def whole(self, key: str) -> int | None:
-        return _whole(self.value(key))
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each number that was read so far and not believed."""
+        return tuple(self._notes.values())
+
+    def whole(self, key: str, *, most: int = MAX_LENGTH) -> int | None:
+        return self.number(f"{self.architecture}.{key}", most=most)
+
+    def number(self, name: str, *, most: int) -> int | None:
+        return self._believed(name, self._metadata.get(name), most=most)
+
+    def counts(self, key: str) -> tuple[int | None, ...] | None:
+        """The numbers in the list ``key``; ``None`` when there is none."""
+        listed = self.listed(key)
+        name = f"{self.architecture}.{key}"
+        return tuple(self._believed(name, one, most=MAX_LENGTH) for one in listed) if listed else None
+
+    def _believed(self, name: str, found: object, *, most: int) -> int | None:
+        if isinstance(found, bool) or not isinstance(found, (int, float)):
+            return None
+        if not 0 <= found <= most:
+            shown = str(found) if isinstance(found, float) or abs(found) < 2**64 else "beyond 2^64"
+            self._notes[name] = f"{name} counts as unknown: it is {shown}, which no model has"
+            return None
+        return int(found) if found == found // 1 else None
 
     def listed(self, key: str) -> tuple[object, ...] | None:
         found = self.value(key)
         return tuple(found) if isinstance(found, (list, tuple)) else None
-
-
-def _whole(found: object) -> int | None:
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or found != found // 1 or found < 0:
-        return None
-    return int(found)
 
 
 def _active_parameters(keys: _Keys, *, tensors: Sequence[Tensor], parameters: int | None) -> int | None:
@@ -158,7 +185,8 @@ def _active_parameters(keys: _Keys, *, tensors: Sequence[Tensor], parameters: in
     in_experts = tensor_list.expert_element_count(tensors)
     if parameters is None or used is None or not in_experts:
         return None
-    return parameters - round(in_experts * (1 - min(used, experts) / experts))
+    active = parameters - round(in_experts * (1 - min(used, experts) / experts))
+    return active if active > 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +254,7 @@ def _listed_widths(keys: _Keys, *, layers: int) -> tuple[tuple[int, int], ...] |
     """Widths from head counts and sizes; ``None`` when the metadata withholds one of them."""
     sizes = _head_sizes(keys)
     name = "attention.head_count_kv" if keys.has("attention.head_count_kv") else "attention.head_count"
-    single, listed = keys.whole(name), keys.listed(name)
-    counts = tuple(_whole(count) for count in listed) if listed else (single,) * layers
+    counts = keys.counts(name) or (keys.whole(name),) * layers
     if sizes is None or len(counts) < layers:
         return None
     sliding = (

@@ -51,8 +51,26 @@ BLOCK_SIZES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
 )
 """Per tensor type: elements in a block, bytes of a block."""
 
+MAX_LAYERS: Final = 10_000
+"""No model has more; a server that says so is not believed."""
+
+MAX_LENGTH: Final = 2**31
+"""The largest side of a matrix, and the largest number of heads, tokens or elements that metadata is believed."""
+
+_MAX_SIDES: Final = 4
 _BLOCK: Final = re.compile(r"^blk\.(\d+)\.")
 _EXPERTS: Final = "_exps."
+
+
+def implausible(tensors: Sequence[Tensor]) -> str | None:
+    """The name of the first tensor whose block number or shape no model has; ``None`` when there is no such tensor."""
+    for name, _, shape in tensors:
+        if len(shape) > _MAX_SIDES or not all(0 <= side <= MAX_LENGTH for side in shape):
+            return name
+        block = _BLOCK.match(name)
+        if block is not None and (len(block[1]) > len(str(MAX_LAYERS)) or int(block[1]) >= MAX_LAYERS):
+            return name
+    return None
 
 
 def stored_bytes(tensors: Sequence[Tensor]) -> int | None:

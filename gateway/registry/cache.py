@@ -30,7 +30,7 @@ class CapabilityCache:
 
     A file that is no database is put aside and begun anew; one that cannot be opened, read or written is done without, with
     a line in the log: a lost cache costs time, nothing else. Methods block, so they belong off an event loop; any thread may
-    call them.
+    call them. What cannot be written down is not kept.
     """
 
     def __init__(self, *, path: Path) -> None:
@@ -42,7 +42,7 @@ class CapabilityCache:
 
     def descriptions(self, *, digests: Iterable[str], version: str) -> dict[str, Description]:
         """What is known of ``digests``, as a server of ``version`` described them."""
-        wanted = sorted(set(digests))
+        wanted = sorted({one for one in digests if _storable(one)}) if _storable(version) else []
         nothing: list[tuple[str, bytes]] = []
         rows = self._guarded(lambda connection: _read(connection, wanted, version), otherwise=nothing) if wanted else ()
         unpacked = {digest: _unpacked(content) for digest, content in rows}
@@ -50,7 +50,11 @@ class CapabilityCache:
 
     def keep(self, descriptions: Mapping[str, Description], *, version: str) -> None:
         """Remember descriptions by digest, instead of those that another server version gave."""
-        rows = [(digest, version, _packed(one)) for digest, one in descriptions.items()]
+        rows = [
+            (digest, version, content)
+            for digest, one in descriptions.items()
+            if _storable(digest) and _storable(version) and (content := _packed(one)) is not None
+        ]
         if rows:
             self._guarded(lambda connection: _write(connection, rows), otherwise=None)
 
@@ -153,11 +157,24 @@ def _write(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, bytes]
         connection.executemany("INSERT INTO descriptions VALUES (?, ?, ?)", rows)
 
 
-def _packed(description: Description) -> bytes:
+def _storable(text: str) -> bool:
+    """Whether SQLite takes ``text``, which has to be encoded for it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _packed(description: Description) -> bytes | None:
+    """The bytes of a description; ``None`` for one that holds what JSON has no way to say."""
     told = {field.name: getattr(description, field.name) for field in fields(description)}
     told["metadata"] = dict(description.metadata)
     told["tensors"] = [[f"{name} {kind}", *shape] for name, kind, shape in description.tensors]
-    return zlib.compress(json.dumps(told).encode(), level=1)
+    try:
+        return zlib.compress(json.dumps(told).encode(), level=1)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _unpacked(content: object) -> Description | None:
@@ -174,7 +191,7 @@ def _unpacked(content: object) -> Description | None:
             metadata=MappingProxyType(metadata),
             **told,
         )
-    except (zlib.error, ValueError, KeyError, TypeError, AttributeError):
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

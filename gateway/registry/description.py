@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from gateway.domain.metadata import MAX_PARAMETERS
 from gateway.domain.tensors import Tensor
 from gateway.registry import tolerant
 
@@ -43,7 +44,7 @@ class Description:
     @property
     def context_length(self) -> int | None:
         """The context that the model was trained for, in tokens."""
-        return tolerant.whole(self.metadata, f"{self.architecture}.context_length")
+        return tolerant.length(self.metadata, f"{self.architecture}.context_length")
 
     @property
     def parameter_count(self) -> int | None:
@@ -90,9 +91,10 @@ def parse_listed(entry: Mapping[str, object]) -> Description:
 
 
 def parameters_b(text: str) -> float | None:
-    """The parameters, in 10^9, that a label such as ``4.3B`` or ``137M`` tells."""
+    """The parameters, in 10^9, that a label such as ``4.3B`` or ``137M`` tells; ``None`` for more than there can be."""
     found = _SIZE.fullmatch(text.strip())
-    return float(found[1]) * _THOUSANDS[found[2].upper()] if found else None
+    billions = float(found[1]) * _THOUSANDS[found[2].upper()] if found else None
+    return billions if billions is not None and billions * 1e9 <= MAX_PARAMETERS else None
 
 
 def _kept(info: Mapping[str, object]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +26,11 @@ _SHOWN_CHARACTERS: Final = 200
 _SMALL_BYTES: Final = 256 << 10
 """What is parsed in about a millisecond."""
 
+_ESCAPE: Final = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
 
 class Fetcher:
     """Asks one provider for JSON. Redirects are not followed and proxy variables not read: the answer comes from the
@@ -35,7 +41,7 @@ class Fetcher:
         self._client = client
 
     async def json(self, method: str, path: str, *, body: Mapping[str, object] | None = None) -> Any:
-        """What the provider answers at ``path`` (beginning with ``/``), parsed.
+        """What the provider answers at ``path`` (beginning with ``/``), parsed; all text in it can be encoded.
 
         Raises ``ProviderDown`` when it does not answer, ``ProviderFailed`` when it answers with an error, a redirect,
         something that is not JSON, or too much.
@@ -105,8 +111,16 @@ async def _parsed(content: bytes) -> Any:
     """``content`` as JSON; a large one in a thread. The hook is there to run between any two objects: without it the parser
     would hold the interpreter's lock, and with it the event loop, until it is done."""
     if len(content) <= _SMALL_BYTES:
-        return json.loads(content)
-    return await asyncio.to_thread(json.loads, content, object_hook=lambda one: one)
+        return json.loads(_decoded(content))
+    return await asyncio.to_thread(lambda: json.loads(_decoded(content), object_hook=lambda one: one))
+
+
+def _decoded(content: bytes) -> str:
+    """``content`` as text in which nothing stands for half a surrogate pair: such text could be read, but never written."""
+    text = content.decode("utf-8-sig", errors="replace")
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    return _ESCAPE.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
 
 
 def _reason(error: httpx.TransportError) -> str:
@@ -144,7 +158,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _message(content: bytes) -> str:
     """The provider's own words in an error's body, shortened to one line."""
     try:
-        parsed = json.loads(content) if len(content) <= _SMALL_BYTES else None
+        parsed = json.loads(_decoded(content)) if len(content) <= _SMALL_BYTES else None
     except (ValueError, RecursionError):
         parsed = None
     told = parsed.get("error") if isinstance(parsed, dict) else None

@@ -15,7 +15,7 @@ from gateway.registry.description import Description, parse_show
 from gateway.registry.enrich import Enricher
 from gateway.registry.fetch import Fetcher, fetcher, place
 from gateway.registry.ollama_listing import Listed, Loaded, parse_ps, parse_tags, residency
-from gateway.registry.ollama_model import Basis, Known, digested, found_by
+from gateway.registry.ollama_model import UNSHARED, Basis, Known, Sharing, digested, found_by
 
 ANSWER_S: Final = 1.8
 """How long one look waits for a host, whatever it does."""
@@ -190,10 +190,11 @@ class OllamaSource:
             known = self._known.get(one.key)
             if known is not None and known.description.blob:
                 names_by_blob.setdefault(known.description.blob, set()).add(one.name)
+        sharing = {blob: Sharing.of(names) for blob, names in names_by_blob.items()}
         made: dict[str, tuple[Basis, Model]] = {}
         fresh, left, in_time = 0, 0, True
         for one in look.listed:
-            basis = self._basis(one, look, names_by_blob=names_by_blob)
+            basis = self._basis(one, look, sharing=sharing)
             kept = self._made.get(one.name)
             if kept is not None and kept[0] == basis:
                 made[one.name] = kept
@@ -209,14 +210,14 @@ class OllamaSource:
         self._made = made
         return tuple(model for _, model in made.values()), left
 
-    def _basis(self, one: Listed, look: _Look, *, names_by_blob: Mapping[str, set[str]]) -> Basis:
+    def _basis(self, one: Listed, look: _Look, *, sharing: Mapping[str, Sharing]) -> Basis:
         known = self._known.get(one.key)
-        same_weights = names_by_blob.get(known.description.blob, {one.name}) if known else {one.name}
+        same_weights = sharing.get(known.description.blob, UNSHARED) if known else UNSHARED
         return Basis(
             listed=one,
             known=known,
-            resident=residency(one, look.loaded, same_weights=same_weights),
-            aliases=frozenset(same_weights - {one.name}),
+            resident=residency(one, look.loaded, same_weights=same_weights.names),
+            aliases=same_weights.aliases(one.name),
         )
 
 

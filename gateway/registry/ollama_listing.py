@@ -1,7 +1,7 @@
 """What an Ollama host lists: the models it has, and those it has loaded."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,7 +65,7 @@ def parse_ps(answer: object) -> tuple[Loaded, ...]:
             residency=Residency(
                 size_bytes=tolerant.whole(entry, "size") or 0,
                 size_vram_bytes=tolerant.whole(entry, "size_vram") or 0,
-                context_tokens=tolerant.whole(entry, "context_length"),
+                context_tokens=tolerant.length(entry, "context_length"),
             ),
         )
         for entry in tolerant.objects(answer, "models")
@@ -73,7 +73,7 @@ def parse_ps(answer: object) -> tuple[Loaded, ...]:
     )
 
 
-def residency(one: Listed, loaded: Iterable[Loaded], *, same_weights: set[str]) -> Residency | None:
+def residency(one: Listed, loaded: Iterable[Loaded], *, same_weights: Collection[str]) -> Residency | None:
     """How ``one`` is loaded, if it is: one runner serves one file of weights, listed under the name that loaded it."""
     for runner in loaded:
         if (one.digest and runner.digest == one.digest) or runner.name == one.name or runner.name in same_weights:

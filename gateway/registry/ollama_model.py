@@ -1,8 +1,9 @@
 """From what an Ollama host lists and tells of a model to what discovery finds."""
 
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from gateway.catalog.names import ModelIdentity
 from gateway.domain.capabilities import ModelCapabilities
@@ -17,6 +18,9 @@ from gateway.registry.ollama_listing import Listed, names_cloud, remote_warnings
 BitsPerWeight: TypeAlias = Callable[[str | None], float | None]
 """The average bits per weight of a quantisation by its name, where both are known."""
 
+MAX_ALIASES: Final = 64
+"""Other names that a model is told to have: with thousands over one file, all of them for each would fill the memory."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -24,6 +28,30 @@ class Known:
 
     description: Description
     architecture: Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """All names over one file of weights. ``first`` are the alphabetically first, one more than a model has aliases."""
+
+    names: frozenset[str] = frozenset()
+    first: tuple[str, ...] = ()
+    usual: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, names: Collection[str]) -> Self:
+        first = tuple(heapq.nsmallest(MAX_ALIASES + 1, names))
+        return cls(names=frozenset(names), first=first, usual=frozenset(first[:MAX_ALIASES]))
+
+    def aliases(self, name: str) -> frozenset[str]:
+        """The first other names than ``name``. The very first is in all of them, so all names agree on which it is."""
+        if name not in self.first:
+            return self.usual
+        return frozenset(self.first) - {name}
+
+
+UNSHARED: Final = Sharing()
+"""What is known of the names over weights that the server does not identify."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

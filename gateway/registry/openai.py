@@ -78,9 +78,9 @@ class OpenAISource:
         meta = tolerant.mapping(entry, "meta")
         parameters, size_bytes = tolerant.whole(meta, "n_params"), tolerant.whole(meta, "size")
         context = (
-            tolerant.whole(meta, "n_ctx")
-            or tolerant.whole(entry, "max_model_len")
-            or tolerant.whole(meta, "n_ctx_train")
+            tolerant.length(meta, "n_ctx")
+            or tolerant.length(entry, "max_model_len")
+            or tolerant.length(meta, "n_ctx_train")
         )
         quantization = file_type(meta.get("ftype"))
         architecture = None
@@ -90,9 +90,9 @@ class OpenAISource:
                 weights_bytes=size_bytes,
                 parameter_count=parameters,
                 bits_per_weight=self._enricher.bits_per_weight(quantization),
-                trained_context_tokens=tolerant.whole(meta, "n_ctx_train"),
-                embedding_length=tolerant.whole(meta, "n_embd"),
-                vocabulary_size=tolerant.whole(meta, "n_vocab"),
+                trained_context_tokens=tolerant.length(meta, "n_ctx_train"),
+                embedding_length=tolerant.length(meta, "n_embd"),
+                vocabulary_size=tolerant.length(meta, "n_vocab"),
             )
         return Found(
             provider=self._provider,

@@ -1,6 +1,7 @@
 """What models there are now, on all providers."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -8,9 +9,14 @@ from typing import Final
 from gateway.domain.model import Model
 from gateway.domain.ports import Discovery, ModelSource, ProviderState
 from gateway.errors import RolegateError
+from gateway.registry.fetch import place
+
+_log = logging.getLogger(__name__)
 
 SOURCE_S: Final = 5.0
 """Sources wait less than two seconds for a provider; this is for one that hangs elsewhere, on a dead disk say."""
+
+_SHOWN_CHARACTERS: Final = 200
 
 
 class Registry:
@@ -34,7 +40,7 @@ class Registry:
         return self._last
 
     async def refresh(self) -> Discovery:
-        """Ask all sources now. Never raises for a provider that is down; ends within ``source_s``."""
+        """Ask all sources now. Never raises for a provider that is down or answers oddly; ends within ``source_s``."""
         self._looks += 1
         look = self._looks
         answers = await asyncio.gather(*(self._ask(source) for source in self._sources))
@@ -55,10 +61,12 @@ class Registry:
             async with asyncio.timeout(self._source_s):
                 return await source.discover()
         except TimeoutError:
-            where = f" at {source.provider.url}" if source.provider.url else ""
-            error = f"{source.provider.name}{where} does not answer: no answer within {self._source_s:g} s"
+            error = f"{place(source.provider)} does not answer: no answer within {self._source_s:g} s"
         except (RolegateError, OSError) as failure:
             error = str(failure)
+        except Exception as failure:  # noqa: BLE001 - whatever one host provokes, the others are to be told of
+            _log.exception("%s could not be read", place(source.provider))
+            error = f"{place(source.provider)} could not be read: {_reason(failure)}"
         return ProviderState(provider=source.provider, up=False, error=error), ()
 
     def _current(self, state: ProviderState, models: Sequence[Model]) -> Sequence[Model]:
@@ -66,3 +74,12 @@ class Registry:
             return models
         known = self._heard.get(state.provider.name, (0, ()))[1]
         return [replace(model, provider_up=False, resident=None) for model in known]
+
+
+def _reason(failure: Exception) -> str:
+    """The failure on one line, in text that can be encoded; of a group the first one that it holds."""
+    while isinstance(failure, ExceptionGroup):
+        failure = failure.exceptions[0]
+    words = " ".join(str(failure).encode(errors="backslashreplace").decode().split())
+    line = f"{type(failure).__name__}: {words}" if words else type(failure).__name__
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

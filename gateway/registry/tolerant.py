@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from gateway.domain.tensors import MAX_LENGTH
+
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -30,6 +32,12 @@ def texts(value: object, key: str) -> tuple[str, ...] | None:
     found = mapping(value).get(key)
     kept = tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
     return kept or None
+
+
+def length(value: object, key: str) -> int | None:
+    """The whole number ``key`` of ``value``, if it is over 0 and not larger than any model's context or width."""
+    found = whole(value, key)
+    return found if found is not None and found <= MAX_LENGTH else None
 
 
 def whole(value: object, key: str) -> int | None:

@@ -347,3 +347,67 @@ def test_values_of_unexpected_types_count_as_absent(odd: object) -> None:
 def test_nothing_known_is_an_architecture_of_unknowns() -> None:
     found = architecture_from(metadata={}, file_size_bytes=10)
     assert (found.name, found.weights_bytes, found.kv_widths, found.parameter_count) == ("", 10, (), None)
+
+
+@pytest.mark.parametrize(
+    ("key", "odd", "shown"),
+    [
+        ("block_count", 10_001, "10001"),
+        ("block_count", 2**62, "4611686018427387904"),
+        ("block_count", 2**64, "beyond 2^64"),
+        ("block_count", -1, "-1"),
+        ("attention__head_count", 2**31 + 1, "2147483649"),
+        ("attention__head_count_kv", 2**40, "1099511627776"),
+        ("attention__head_count_kv", (8, -8), "-8"),
+        ("attention__key_length", float("nan"), "nan"),
+        ("attention__sliding_window", float("inf"), "inf"),
+        ("context_length", 2**62, "4611686018427387904"),
+        ("embedding_length", -4096, "-4096"),
+        ("vocab_size", 1e300, "1e+300"),
+    ],
+)
+def test_numbers_that_no_model_has_count_as_unknown_with_a_note(key: str, odd: object, shown: str) -> None:
+    usual: dict[str, object] = {"block_count": 2, "attention__head_count": 8, "embedding_length": 512}
+    found = architecture_from(metadata=described("gemma3", **(usual | {key: odd})))
+    without = architecture_from(metadata=described("gemma3", **(usual | {key: None})))
+    name = f"gemma3.{key.replace('__', '.')}"
+    assert found.notes[0] == f"{name} counts as unknown: it is {shown}, which no model has"
+    assert (found.windows, found.trained_context_tokens) == (without.windows, without.trained_context_tokens)
+    assert (found.kv_widths, found.embedding_length) == (without.kv_widths, without.embedding_length)
+
+
+def test_a_parameter_count_that_no_model_has_counts_as_unknown() -> None:
+    found = architecture_from(metadata={"general.parameter_count": 2**62})
+    assert found.parameter_count is None
+    assert found.notes == ("general.parameter_count counts as unknown: it is 4611686018427387904, which no model has",)
+
+
+def test_ten_thousand_layers_are_believed() -> None:
+    found = architecture_from(
+        metadata=described("llama", block_count=10_000, embedding_length=64, attention__head_count=1)
+    )
+    assert len(found.kv_widths) == 10_000
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("blk.10000.attn_k.weight", (64, 64)),
+        (f"blk.{'9' * 5000}.attn_k.weight", (64, 64)),
+        ("blk.0.attn_k.weight", (64, 2**31 + 1)),
+        ("blk.0.attn_k.weight", (64, -64)),
+        ("blk.0.attn_k.weight", (2, 2, 2, 2, 2)),
+    ],
+)
+def test_tensors_that_no_model_has_make_their_list_unknown(name: str, shape: tuple[int, ...]) -> None:
+    tensors = (("token_embd.weight", "F32", (64, 100)), (name, "F32", shape))
+    found = architecture_from(metadata=described("llama"), tensors=tensors, file_size_bytes=5_000)
+    assert (found.weights_bytes, found.parameter_count, found.kv_widths) == (5_000, None, ())
+    assert found.notes == (f"the list of tensors counts as unknown: no model has one such as {name[:80]}",)
+
+
+def test_experts_that_hold_more_than_the_whole_do_not_tell_what_a_token_uses() -> None:
+    metadata = described("qwen3moe", expert_count=8, expert_used_count=1) | {"general.parameter_count": 7}
+    tensors = (("blk.0.ffn_up_exps.weight", "F16", (10, 10, 8)),)
+    assert architecture_from(metadata=metadata, tensors=tensors).active_parameter_count is None

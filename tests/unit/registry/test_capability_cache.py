@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,28 @@ def test_two_processes_share_it(path: Path) -> None:
     assert [child.wait(60) for child in children] == [0, 0]
     names = [f"{name}{number}" for name in ("a", "b") for number in range(20)]
     assert set(CapabilityCache(path=path).descriptions(digests=names, version="1")) == set(names)
+
+
+HALF = "\ud800"
+
+
+def test_what_cannot_be_written_down_is_not_kept_and_the_rest_is(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache = CapabilityCache(path=path)
+    endless: list[object] = []
+    endless.append(endless)
+    odd = {"bytes": Description(metadata={"a": b"a"}), "endless": Description(metadata={"a": endless})}
+    cache.keep({HALF: ONE, **odd, "d": ONE}, version="1")
+    cache.keep({"d": ONE}, version=HALF)
+    assert cache.descriptions(digests=[HALF, *odd, "d"], version="1") == {"d": ONE}
+    assert cache.descriptions(digests=["d"], version=HALF) == {}
+    assert caplog.records == []
+
+
+def test_a_row_nested_without_end_counts_as_not_there(path: Path) -> None:
+    cache = CapabilityCache(path=path)
+    cache.keep({"d": ONE, "e": ONE}, version="1")
+    with sqlite3.connect(path) as connection:
+        content = zlib.compress(b"[" * 1_000_000)
+        connection.execute("UPDATE descriptions SET content = ? WHERE digest = 'd'", (content,))
+    connection.close()
+    assert cache.descriptions(digests=["d", "e"], version="1") == {"e": ONE}

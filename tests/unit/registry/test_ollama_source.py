@@ -452,3 +452,69 @@ async def test_models_without_metadata_are_unknown_and_not_assigned(
     )
     model = (await models_of(source_of(fake.url)))["broken:latest"]
     assert (model.chats, model.embeds) == (None, None)
+
+
+async def test_half_a_surrogate_pair_anywhere_is_replaced_and_a_whole_one_kept(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    fake.overrides["/api/version"] = rb'{"version":"1\uD800"}'
+    fake.overrides["/api/tags"] = (
+        rb'{"models":[{"name":"a\ud800:1","digest":"d\udfff"},{"name":"b\ud83d\ude00:1","digest":"e\\ud800"},'
+        b'{"name":"c\xed\xa0\x80:1","digest":"f"}]}'
+    )
+    fake.overrides["/api/show"] = rb'{"model_info":{"x\udc00":"y\udc00"},"capabilities":["completion"]}'
+    state, models = await source_of(fake.url).discover()
+    assert (state.up, state.version, state.warnings) == (True, "1\ufffd", ())
+    assert [(model.ref.name, model.digest) for model in models] == [
+        ("a\ufffd:1", "d\ufffd"),
+        ("b\U0001f600:1", "e\\ud800"),
+        ("c\ufffd\ufffd\ufffd:1", "f"),
+    ]
+    assert await source_of(fake.url).discover() == (state, models)
+    assert len(fake.requests_to("/api/show")) == 3
+
+
+async def test_half_a_surrogate_pair_in_a_large_answer_is_replaced_too(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    fake.overrides["/api/tags"] = rb'{"models":[{"name":"a\ud800:1"}],"padding":"' + b"x" * (512 << 10) + b'"}'
+    assert list(await models_of(source_of(fake.url))) == ["a\ufffd:1"]
+
+
+async def test_half_a_surrogate_pair_in_an_errors_message_is_replaced(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    fake.fail(faults.status(500, r'{"error":"no \ud800"}'), route="/api/tags")
+    state, _ = await source_of(fake.url).discover()
+    assert state.error == f"ollama at {fake.url} answers /api/tags with status 500: no \ufffd"
+
+
+async def test_sizes_that_no_model_has_are_unknown(fake: FakeOllama, source_of: Callable[..., OllamaSource]) -> None:
+    details = {"family": "llama", "parameter_size": "9" * 400 + "B", "context_length": 2**62}
+    fake.overrides["/api/tags"] = json.dumps({"models": [{"name": "odd:1", "size": 10, "details": details}]}).encode()
+    info = {"general.architecture": "llama", "llama.block_count": 2**62, "llama.context_length": 2**62}
+    fake.overrides["/api/show"] = json.dumps({"model_info": info, "details": details}).encode()
+    model = (await models_of(source_of(fake.url)))["odd:1"]
+    assert (model.capabilities.context_length, model.capabilities.model_size) == (None, None)
+    assert model.architecture is not None
+    assert model.architecture.kv_widths == ()
+    assert model.architecture.notes == (
+        "llama.block_count counts as unknown: it is 4611686018427387904, which no model has",
+        "llama.context_length counts as unknown: it is 4611686018427387904, which no model has",
+    )
+
+
+async def test_of_very_many_names_over_the_same_weights_a_model_has_the_first_as_aliases(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    names = [f"n{number:03}:1" for number in range(200)]
+    fake.overrides["/api/tags"] = json.dumps({"models": [{"name": name} for name in reversed(names)]}).encode()
+    modelfile = f"FROM /blobs/sha256-{'a' * 64}"
+    fake.overrides["/api/show"] = json.dumps({"modelfile": modelfile, "capabilities": ["completion"]}).encode()
+    fake.overrides["/api/ps"] = b'{"models":[{"name":"n199:1","size":5}]}'
+    models = await models_of(source_of(fake.url))
+    assert models["n000:1"].aliases == set(names[1:65])
+    assert models["n064:1"].aliases == set(names[:64])
+    assert models["n150:1"].aliases == set(names[:64])
+    assert {str(model.weights_ref) for model in models.values()} == {"ollama:n000:1"}
+    assert {model.resident for model in models.values()} == {Residency(size_bytes=5, size_vram_bytes=0)}

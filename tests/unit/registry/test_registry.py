@@ -1,8 +1,11 @@
 """The registry asks all, waits for none too long and forgets nothing it was told."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import pytest
 
 from gateway.domain.model import Lane, Model, ModelRef, Provider, ProviderKind, Residency
 from gateway.domain.ports import ProviderState
@@ -104,3 +107,29 @@ async def test_of_overlapping_looks_the_one_that_began_last_counts() -> None:
 async def test_a_look_that_is_not_complete_is_told_as_such() -> None:
     discovery = await Registry([ToldSource("a", ["x:1"], complete=False), ToldSource("b")]).refresh()
     assert [(state.up, state.complete) for state in discovery.providers] == [(True, False), (True, True)]
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (ValueError("what\nis \ud800 this"), "ValueError: what is \\ud800 this"),
+        (ExceptionGroup("several", [ExceptionGroup("more", [MemoryError()])]), "MemoryError"),
+        (KeyError("k" * 300), f"KeyError: '{'k' * 189}…"),
+    ],
+    ids=["text", "group", "long"],
+)
+async def test_whatever_goes_wrong_with_one_source_the_others_are_told_of(
+    failure: Exception, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = [ToldSource("odd", failure=failure), ToldSource("fine", ["y:1"])]
+    discovery = await Registry(sources).refresh()
+    assert [(state.up, state.error) for state in discovery.providers] == [
+        (False, f"odd at http://127.0.0.1:1 could not be read: {reason}"),
+        (True, ""),
+    ]
+    assert [str(model.ref) for model in discovery.models] == ["fine:y:1"]
+    [record] = caplog.records
+    assert (record.levelno, record.name) == (logging.ERROR, "gateway.registry.registry")
+    assert record.getMessage() == "odd at http://127.0.0.1:1 could not be read"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is failure

@@ -23,6 +23,7 @@ LAYOUT: Final = 1
 """Raised when what is kept changes its shape; rows of another layout are begun again."""
 
 _BUSY_TIMEOUT_S: Final = 0.5
+_BUSY_PAUSE_S: Final = 0.01
 
 
 class CapabilityCache:
@@ -127,19 +128,43 @@ def _is(error: Exception, *codes: int) -> bool:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
+    """Lay the tables out, as one transaction: another process may be doing the same to the same new file."""
+    _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
+    if _laid_out(connection):
+        return
+    connection.execute("BEGIN IMMEDIATE")
     with connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS layouts (part TEXT PRIMARY KEY, layout INTEGER NOT NULL)")
-        row = connection.execute("SELECT layout FROM layouts WHERE part = 'descriptions'").fetchone()
-        if row is not None and row[0] == LAYOUT:
+        if _laid_out(connection):
             return
+        connection.execute("CREATE TABLE IF NOT EXISTS layouts (part TEXT PRIMARY KEY, layout INTEGER NOT NULL)")
         connection.execute("DROP TABLE IF EXISTS descriptions")
         connection.execute(
             "CREATE TABLE descriptions"
             " (digest TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (digest, version))"
         )
         connection.execute("INSERT OR REPLACE INTO layouts VALUES ('descriptions', ?)", (LAYOUT,))
+
+
+def _laid_out(connection: sqlite3.Connection) -> bool:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'layouts'").fetchone() is None:
+        return False
+    row = connection.execute("SELECT layout FROM layouts WHERE part = 'descriptions'").fetchone()
+    return row is not None and row[0] == LAYOUT
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for its busy timeout here, so this does."""
+    until_s = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not _is(error, sqlite3.SQLITE_BUSY) or time.monotonic() > until_s:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+        else:
+            return
 
 
 def _read(connection: sqlite3.Connection, wanted: Sequence[str], version: str) -> list[tuple[str, bytes]]:

@@ -56,20 +56,29 @@ class ChatCompletions:
         headers = exchange.answer_headers(answer)
         if isinstance(answer, Answer):
             await send_body(send, status=200, body=answer.body, headers=headers)
-        else:
-            await _send_stream(answer, headers=headers, send=send)
+        elif not await _send_stream(answer, headers=headers, send=send):
+            exchange.log(200, answer, reason="the caller stopped reading")
+            return
         exchange.log(200, answer)
 
 
-async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send) -> None:
-    """Pass frames on as they come. A broken answer is not ended: the server then cuts the connection, which no client takes
-    for a clean end."""
+async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send) -> bool:
+    """Pass frames on as they come; false when the caller stopped reading until the total deadline was over.
+
+    A broken answer is not ended: the server then cuts the connection, which no client takes for a clean end.
+    """
     async with contextlib.aclosing(answer):
-        await send({"type": "http.response.start", "status": 200, "headers": [*_SSE_HEADERS, *headers]})
-        async for frame in answer.frames:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [*_SSE_HEADERS, *headers]})
+            async for frame in answer.frames:
+                # Upstream is held open for the caller, so the total deadline holds for its reading too.
+                async with asyncio.timeout(answer.left_s):
+                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+        except TimeoutError:
+            return False
     if not answer.failed:
         await send({"type": "http.response.body", "body": b""})
+    return True
 
 
 async def _send_error(error: RolegateError, *, exchange: "_Exchange", send: Send) -> None:

@@ -5,6 +5,7 @@ The exceptions underneath still say what happened, so they are asked first.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -62,22 +63,36 @@ BY_STATUS: Final = MappingProxyType(
 
 _STATUS: Final = MappingProxyType(
     {
+        400: FailureClass.BAD_REQUEST,
         401: FailureClass.AUTH,
         402: FailureClass.AUTH,
         403: FailureClass.AUTH,
         404: FailureClass.GONE,
         408: FailureClass.TIMEOUT,
+        410: FailureClass.GONE,
+        413: FailureClass.BAD_REQUEST,
+        422: FailureClass.BAD_REQUEST,
+        425: FailureClass.OVERLOADED,
         429: FailureClass.RATE_LIMIT,
+        501: FailureClass.CAPABILITY,
         503: FailureClass.OVERLOADED,
         529: FailureClass.OVERLOADED,
     }
 )
 
+_LOCAL: Final = (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError)
+"""What Python raises over a value that it cannot work with. Before upstream has begun to answer, that is the caller's."""
+
+_WORDED: Final = frozenset({400, 413, 422, 500})
+"""Statuses that say so little that the words decide first."""
+
 _CANNOT: Final = re.compile(
     r"(?:does not|doesn't) support (?:tool|function|thinking|reasoning|image|vision|audio)", re.IGNORECASE
 )
 _TOO_LONG: Final = re.compile(
-    r"exceed_context_size|context length|exceeds the available context|prompt is too long", re.IGNORECASE
+    r"exceed_context_size|context.length|context.window|maximum context|exceeds? the available context|prompt is too long"
+    r"|input is too long|reduce the length of the (?:messages|prompt)",
+    re.IGNORECASE,
 )
 _COUNTED: Final = re.compile(
     r"(?:resulted in|prompt is too long:|requested|n_prompt_tokens\W+|input token count \(?)\s*(\d+)(?:\s+tokens|\W|$)",
@@ -97,16 +112,26 @@ _MASK: Final = "[redacted]"
 
 
 def upstream_failed(
-    error: BaseException, *, secrets: Sequence[str] = (), streaming: bool = False, content_seen: bool = False
+    error: BaseException,
+    *,
+    secrets: Sequence[str] = (),
+    keyed: bool = True,
+    streaming: bool = False,
+    content_seen: bool = False,
 ) -> UpstreamFailed:
     """What one failed call was, in our terms. ``secrets`` are removed from the message by exact value.
 
-    ``streaming`` says that upstream had begun to answer; ``content_seen`` that content had come.
+    ``keyed`` says that a key was sent: only then can it have been refused. ``streaming`` says that upstream had begun to
+    answer; ``content_seen`` that content had come.
     """
     chain = tuple(_chain(error))
     answer = next((one.response for one in chain if isinstance(one, httpx.HTTPStatusError)), None)
     words = _words(chain[0], secrets=secrets)
     failure = _classify(chain, answer=answer, words=words, streaming=streaming, content_seen=content_seen)
+    if failure is FailureClass.AUTH and not keyed:
+        failure = FailureClass.UPSTREAM_ERROR
+    if answer is not None and 300 <= answer.status_code < 400:
+        words = "the provider answered with a redirect, which is not followed"
     return UpstreamFailed(
         words or _SENTENCES.get(failure, type(error).__name__),
         failure=failure,
@@ -121,12 +146,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     known = {name.lower(): value for name, value in headers.items()}
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(known[name]) * unit)
+            wait_s = float(known[name]) * unit
         except (KeyError, ValueError):
             continue
+        return wait_s if wait_s >= 0 and math.isfinite(wait_s) else None
     try:
         wait = parsedate_to_datetime(known["retry-after"]) - parsedate_to_datetime(known["date"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
     return max(0.0, wait.total_seconds())
 
@@ -162,18 +188,20 @@ def _classify(
     told = _told_status(chain)
     if told is not None:
         return _by_answer(told, words)
+    if not streaming and isinstance(_origin(chain), _LOCAL):
+        return FailureClass.BAD_REQUEST
     default = _of_type(chain, BY_STATUS) or FailureClass.UPSTREAM_ERROR
+    if default is FailureClass.UPSTREAM_ERROR:
+        return FailureClass.CONTEXT_LENGTH if _TOO_LONG.search(words) else default
     return _by_answer(400, words) if default is FailureClass.BAD_REQUEST else default
 
 
 def _by_answer(status: int, words: str) -> FailureClass:
-    if status in _STATUS:
-        return _STATUS[status]
-    if not 400 <= status < 500:
-        return FailureClass.UPSTREAM_ERROR
-    if _TOO_LONG.search(words):
+    if status in _WORDED and _TOO_LONG.search(words):
         return FailureClass.CONTEXT_LENGTH
-    return FailureClass.CAPABILITY if _CANNOT.search(words) else FailureClass.BAD_REQUEST
+    if status in _WORDED and _CANNOT.search(words):
+        return FailureClass.CAPABILITY
+    return _STATUS.get(status, FailureClass.UPSTREAM_ERROR)
 
 
 def _told_status(chain: Sequence[BaseException]) -> int | None:
@@ -184,6 +212,11 @@ def _told_status(chain: Sequence[BaseException]) -> int | None:
         if isinstance(code, int) and 400 <= code < 600:
             return code
     return None
+
+
+def _origin(chain: Sequence[BaseException]) -> BaseException | None:
+    """The first exception in ``chain`` that LiteLLM did not make itself: the one that it has wrapped."""
+    return next((one for one in chain if type(one).__module__.split(".")[0] != "litellm"), None)
 
 
 def _of_type(chain: Sequence[BaseException], table: Mapping[str, FailureClass]) -> FailureClass | None:
@@ -217,7 +250,7 @@ def _words(error: BaseException, *, secrets: Sequence[str]) -> str:
     original = getattr(error, "original_exception", None)
     text = str(original if isinstance(original, BaseException) else error)
     text = _PREFIXES.sub("", text, count=1) if _PREFIXES.match(text) else text
-    return redacted(text, secrets=secrets).strip()
+    return redacted(text.partition("\nTraceback (most recent call last)")[0], secrets=secrets).strip()
 
 
 def _prompt_tokens(words: str) -> int | None:

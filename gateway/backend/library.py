@@ -1,10 +1,12 @@
 """LiteLLM as imported: once, on our terms, and with account kept of what our Routers add to its process-wide tables."""
 
+import inspect
 import os
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, wraps
 from typing import Any, Final
 
 _IMPORT_ENVIRONMENT: Final = {
@@ -14,6 +16,10 @@ _IMPORT_ENVIRONMENT: Final = {
 }
 """LiteLLM takes these from the process environment alone. Without the first two it fetches files from the network while it
 is imported or used; without the last it loads the first ``.env`` file it finds upwards from where it is installed."""
+
+_NEVER_BEGUN: Final = r"coroutine '\w*(?:Completion|HTTPHandler|Chat|LLM)\..*' was never awaited"
+"""LiteLLM prepares a call in a thread, as a coroutine. That of a caller who leaves meanwhile is dropped before it has sent
+anything, which Python would report on stderr."""
 
 
 class Library:
@@ -66,9 +72,37 @@ def load_library() -> Library:
     """
     os.environ.update(_IMPORT_ENVIRONMENT)
     import litellm
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+    from litellm.llms.openai.common_utils import BaseOpenAILLM
 
     litellm.suppress_debug_info = True  # it prints advice to stdout otherwise
+    warnings.filterwarnings("ignore", _NEVER_BEGUN, RuntimeWarning)
+    # There is no setting for it: what it builds its HTTP clients with says that they follow redirects, prompt and all.
+    for owner, name in (
+        (AsyncHTTPHandler, "create_client"),
+        (HTTPHandler, "create_client"),
+        (BaseOpenAILLM, "_get_async_http_client"),
+        (BaseOpenAILLM, "_get_sync_http_client"),
+    ):
+        _stay(owner, name)
+    for made in (litellm.module_level_aclient, litellm.module_level_client):
+        made.client.follow_redirects = False
     return Library(litellm)
+
+
+def _stay(owner: Any, name: str) -> None:
+    """Have the HTTP clients that ``owner`` builds go nowhere but to the address they are given."""
+    built = inspect.getattr_static(owner, name)
+    build = built.__func__ if isinstance(built, staticmethod) else built
+
+    @wraps(build)
+    def staying(*given: Any, **named: Any) -> Any:
+        client = build(*given, **named)
+        if client is not None:
+            client.follow_redirects = False
+        return client
+
+    setattr(owner, name, staticmethod(staying) if isinstance(built, staticmethod) else staying)
 
 
 def _names(model_list: Sequence[Mapping[str, object]]) -> set[str]:

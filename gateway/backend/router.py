@@ -55,6 +55,8 @@ REQUEST_FIELDS: Final = frozenset(
 and made-up answers as arguments of the same call, so what a caller may name has to be listed; here, and nowhere before."""
 
 _REFERENCE: Final = "os.environ/"
+_NO_KEY: Final = "none"
+"""What stands in for a key where a server wants none and the client library insists on one."""
 _ROUTING: Final = frozenset({"order", "stream_timeout", "max_parallel_requests", "rpm", "tpm", "weight", "tags"})
 _SILENCE_S: Final = 600.0
 
@@ -68,6 +70,7 @@ class _Call:
     secrets: tuple[str, ...] = field(repr=False)
     silence_s: float
     missing_key: str
+    keyed: bool
 
 
 class LiteLLMBackend:
@@ -118,13 +121,15 @@ class LiteLLMBackend:
             "_skip_mcp_handler": True,
             "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
         }
-        upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until)
+        upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until, keyed=call.keyed)
         content_seen = False
         try:
             chunks = aiter(upstream)
             while True:
                 waiting = anext(chunks, None)
-                chunk = await self._awaited(waiting, until=until, streaming=True, content_seen=content_seen)
+                chunk = await self._awaited(
+                    waiting, until=until, keyed=call.keyed, streaming=True, content_seen=content_seen
+                )
                 # A stream that was cut ends with a finish reason too, but one that LiteLLM made up.
                 if (chunk is None or ends(chunk)) and _unfinished(upstream):
                     raise UpstreamFailed(
@@ -156,14 +161,20 @@ class LiteLLMBackend:
         return call
 
     async def _awaited(
-        self, waiting: Awaitable[T], *, until: float, streaming: bool = False, content_seen: bool = False
+        self,
+        waiting: Awaitable[T],
+        *,
+        until: float,
+        keyed: bool,
+        streaming: bool = False,
+        content_seen: bool = False,
     ) -> T:
         try:
             async with asyncio.timeout_at(until):
                 return await waiting
         except Exception as error:  # LiteLLM lets through whatever the client of a provider raises
             raise upstream_failed(
-                error, secrets=self._secrets, streaming=streaming, content_seen=content_seen
+                error, secrets=self._secrets, keyed=keyed, streaming=streaming, content_seen=content_seen
             ) from error
 
 
@@ -193,6 +204,8 @@ def _call(entry: Mapping[str, object], *, written: Mapping[str, object], router:
         secrets=tuple(str(arguments[name]) for name in referred if arguments.get(name)),
         silence_s=float(silence) if isinstance(silence, int | float) else _SILENCE_S,
         missing_key=str(_mark(entry)["provider"]) if arguments.get("api_key") == "" else "",
+        # Without an address of its own a deployment is a cloud's, where LiteLLM finds other credentials than a key.
+        keyed="api_base" not in arguments or arguments.get("api_key") not in (None, "", _NO_KEY),
     )
 
 

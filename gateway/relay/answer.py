@@ -11,6 +11,7 @@ from gateway.relay.event import Event, EventKind
 from gateway.relay.ledger import Ledger
 from gateway.relay.refusal import refusal
 from gateway.relay.sse import DONE, frame
+from gateway.relay.unforeseen import unforeseen
 from gateway.relay.watch import Watch
 
 
@@ -54,7 +55,8 @@ class StreamingAnswer:
         self._watch = watch
         self._ledger = ledger
         self._spent_s = spent_s
-        self._frames = self._send(first)
+        opening = b"".join(_frame(event) for event in first if event.kind is not EventKind.USAGE)
+        self._frames = self._send(opening)
 
     @property
     def attempts(self) -> tuple[AttemptFacts, ...]:
@@ -65,6 +67,12 @@ class StreamingAnswer:
     def upstream_s(self) -> float:
         """Seconds spent waiting for upstream so far, failed attempts included."""
         return self._spent_s + self._watch.waited_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left of the total deadline, never below 0. ``frames`` keeps to it while it waits for upstream; whoever sends
+        a frame to the caller must keep to it too, or a caller that stops reading holds upstream for ever."""
+        return self._watch.left_s
 
     @property
     def failed(self) -> bool:
@@ -82,9 +90,8 @@ class StreamingAnswer:
         await self._watch.aclose()
         self._ledger.release()
 
-    async def _send(self, first: Sequence[Event]) -> AsyncGenerator[bytes, None]:
+    async def _send(self, opening: bytes) -> AsyncGenerator[bytes, None]:
         usage: Event | None = None
-        opening = b"".join(_frame(event) for event in first if event.kind is not EventKind.USAGE)
         try:
             if opening:
                 yield opening
@@ -93,21 +100,28 @@ class StreamingAnswer:
                     usage = event
                 elif event.chunk is not None:
                     yield event.frame or frame(event.chunk)
+            ending = _frame(usage) + DONE if usage is not None and self._include_usage else DONE
             self._ledger.succeeded()
-            yield _frame(usage) + DONE if usage is not None and self._include_usage else DONE
+            yield ending
         except UpstreamFailed as failed:
-            self._ledger.fail(failed, delivered=True)
-            self.error = refusal(
-                role=self._role,
-                deployment=self.deployment,
-                provider=self._provider,
-                failed=failed,
-                attempts=self._ledger.attempts,
-            )
-            yield frame(error_object(self.error))
+            yield self._breaks_off(failed)
+        except Exception as exc:  # noqa: BLE001 - whatever a lane or an encoder raises, the caller gets an error event
+            yield self._breaks_off(unforeseen(exc, model=str(self.deployment.ref)))
         finally:
             await self._watch.aclose()
             self._ledger.release()
+
+    def _breaks_off(self, failed: UpstreamFailed) -> bytes:
+        """The event that tells the caller so."""
+        kept = self._ledger.fail(failed, delivered=True)
+        self.error = refusal(
+            role=self._role,
+            deployment=self.deployment,
+            provider=self._provider,
+            failed=kept,
+            attempts=self._ledger.attempts,
+        )
+        return frame(error_object(self.error))
 
 
 def _frame(event: Event) -> bytes:

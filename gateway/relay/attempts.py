@@ -121,7 +121,9 @@ def _patient(candidates: Sequence[Candidate], *, failed: Sequence[Failed], left_
         times = sum(1 for other in failed if other.index == index and other.failure in _PATIENCE)
         if one.failure in _PATIENCE and times <= REVISITS and _roomy(candidates[index], floor_tokens=floor_tokens):
             backoff_s = BACKOFF_S * BACKOFF_FACTOR ** (times - 1) * (0.5 + jitter)
-            waits.append((backoff_s if one.retry_after_s is None else one.retry_after_s, index))
+            given_s = one.retry_after_s
+            at_once_again = given_s == 0 and times > 1
+            waits.append((backoff_s if given_s is None or at_once_again else given_s, index))
     if not waits:
         return Stop()
     wait_s, index = min(waits)

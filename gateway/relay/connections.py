@@ -16,6 +16,7 @@ from gateway.domain.ports import Clock
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify, retry_after
+from gateway.relay.lane import FailedAfterResend
 
 KEEPALIVE_S: Final = 4.0
 """Idle connections are dropped before the common servers drop them (5 s), so a request never meets one just closed."""
@@ -49,7 +50,8 @@ class Connections:
 
         ``closes_unsaid`` is for servers that close a connection after an answer without saying so (llama.cpp after every
         stream): a request that meets such a connection is sent once more on a new one. Raises ``UpstreamFailed`` when no
-        answer begins, or when the connection fails inside the block.
+        answer begins, or when the connection fails inside the block; ``FailedAfterResend`` for any failure after a second
+        sending.
         """
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **_authorization(key)}
         data = orjson.dumps(body)
@@ -94,17 +96,24 @@ class Connections:
 
         use = _Use(begun_s=self._clock.monotonic())
         response: aiohttp.ClientResponse | None = None
+        first_s: float | None = None
         try:
             try:
                 response = await send(self._keeping(), use)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                soon = self._clock.monotonic() - use.begun_s < STALE_S
-                if not (closes_unsaid and use.kept and soon):
+                spent_s = self._clock.monotonic() - use.begun_s
+                if not (closes_unsaid and use.kept and spent_s < STALE_S):
                     raise
+                first_s = spent_s
                 response = await send(self._opening(), use)
             yield response
+        except UpstreamFailed as failed:
+            if first_s is None:
+                raise
+            raise FailedAfterResend(failed, first_s=first_s) from failed
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            raise transport_failure(exc, begun=response is not None) from exc
+            failure = transport_failure(exc, begun=response is not None)
+            raise failure if first_s is None else FailedAfterResend(failure, first_s=first_s) from exc
         finally:
             if response is not None:
                 response.close()

@@ -7,6 +7,7 @@ from typing import Protocol
 from gateway.domain.model import ModelRef, Provider
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import CompletionBackend
+from gateway.errors import UpstreamFailed
 from gateway.relay.deadlines import Limits
 from gateway.relay.event import Event
 
@@ -45,6 +46,21 @@ class Call:
         if feature in self.deployment.features:
             return True
         return None if feature in self.deployment.unknown_features else False
+
+
+class FailedAfterResend(UpstreamFailed):
+    """An attempt in which the request was sent twice, since the connection of the first sending failed, and which failed
+    nevertheless: it counts as two. ``first_s`` is how long the first sending took, in seconds."""
+
+    def __init__(self, failed: UpstreamFailed, *, first_s: float) -> None:
+        super().__init__(
+            failed.message,
+            failure=failed.failure,
+            status=failed.status,
+            retry_after_s=failed.retry_after_s,
+            prompt_tokens=failed.prompt_tokens,
+        )
+        self.first_s = first_s
 
 
 class ChatLane(Protocol):

@@ -1,5 +1,6 @@
 """What happened to one request so far, and what the breakers learn from it."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from gateway.domain.ports import Clock
 from gateway.errors import AttemptFacts, UpstreamFailed
 from gateway.relay.attempts import Failed
 from gateway.relay.breaker import Breakers, Standing, breaker_key
+from gateway.relay.lane import FailedAfterResend
 
 
 class Observer(Protocol):
@@ -63,14 +65,19 @@ class Ledger:
             self._breakers.succeeded(self._keys[self._open])
             self._open = None
 
-    def fail(self, failed: UpstreamFailed, *, delivered: bool) -> None:
-        """It failed; ``delivered`` says that part of its answer had reached the caller."""
+    def fail(self, failed: UpstreamFailed, *, delivered: bool) -> UpstreamFailed:
+        """It failed; ``delivered`` says that part of its answer had reached the caller. Returns the failure as it is kept: with
+        a message that can be written, and without a wait that is none."""
+        failed = _sound(failed)
         index = self._open
         if index is None:
-            return
+            return failed
         failure = FailureClass(failed.failure)
         if delivered:
             self._facts.pop()
+        if isinstance(failed, FailedAfterResend):
+            self._note(index, failure=FailureClass.TRANSPORT.value, status=None, took_s=failed.first_s)
+            self.failed.append(Failed(index=index, failure=FailureClass.TRANSPORT))
         self._note(index, failure=failure.value, status=failed.status)
         self.failed.append(
             Failed(
@@ -93,6 +100,7 @@ class Ledger:
         self._open = None
         if self._observer is not None:
             self._observer.attempt_failed(self._deployments[index], failed)
+        return failed
 
     def release(self) -> None:
         """Whatever is still open ended without a verdict: the caller went away. Harmless when nothing is open."""
@@ -100,12 +108,22 @@ class Ledger:
             self._breakers.released(self._keys[self._open], trial=self._trial)
             self._open = None
 
-    def _note(self, index: int, *, failure: str, status: int | None) -> None:
+    def _note(self, index: int, *, failure: str, status: int | None, took_s: float | None = None) -> None:
+        if took_s is None:
+            took_s = self._clock.monotonic() - self._begun_s
         self._facts.append(
             AttemptFacts(
                 model=str(self._deployments[index].ref),
                 failure=failure,
                 status=status,
-                ms=round((self._clock.monotonic() - self._begun_s) * 1000, 3),
+                ms=round(took_s * 1000, 3),
             )
         )
+
+
+def _sound(failed: UpstreamFailed) -> UpstreamFailed:
+    wait_s = failed.retry_after_s
+    if wait_s is not None and not (math.isfinite(wait_s) and wait_s >= 0):
+        failed.retry_after_s = None
+    failed.message = failed.message.encode("utf-8", "replace").decode()
+    return failed

@@ -28,7 +28,8 @@ class LiteLLMLane:
         if call.backend is None:
             message = "this generation has no LiteLLM backend"
             raise UpstreamFailed(message, failure=FailureClass.GONE)
-        reader = ChunkReader(answer_id=call.answer_id, created=call.created, model=call.ref.name, keyed=True)
+        keyed = call.provider.cloud or call.provider.has_key
+        reader = ChunkReader(answer_id=call.answer_id, created=call.created, model=call.ref.name, keyed=keyed)
         chunks = call.backend.stream(
             role=call.role,
             ref=call.ref,

@@ -179,12 +179,12 @@ def _texts(
 
 def _leaves(value: object) -> Iterator[str]:
     """Every key and text in a nested value: what a tool's schema adds to the prompt."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield str(key)
-            yield from _leaves(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from _leaves(item)
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left.extend(reversed([part for entry in one.items() for part in entry]))
+        elif isinstance(one, Sequence):
+            left.extend(reversed(one))

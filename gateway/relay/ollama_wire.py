@@ -14,6 +14,7 @@ from gateway.domain.failure import FailureClass
 from gateway.domain.secret import Secret
 from gateway.errors import BadRequest, UpstreamFailed
 from gateway.relay.classify import classify
+from gateway.relay.depth import MAX_DEPTH, deeper_than
 from gateway.relay.event import Event, EventKind
 from gateway.relay.needs import answer_tokens_of, effort_of, image_url
 
@@ -40,6 +41,9 @@ _EFFORTS: Final = MappingProxyType(
         "max": "max",
     }
 )
+_MESSAGE_TYPES: Final = MappingProxyType({"thinking": str | None, "content": str | None, "tool_calls": list | None})
+_MAX_COUNT: Final = 1 << 53
+"""A larger token count is none, and sums of such would not fit into JSON."""
 _ROLES: Final = MappingProxyType({"developer": "system", "function": "tool"})
 
 
@@ -53,7 +57,7 @@ def native_request(
 ) -> dict[str, object]:
     """The ``/api/chat`` body for an OpenAI chat request. ``thinks`` says that the model can: only then is an effort sent.
 
-    Raises ``BadRequest`` for a tool-call history that is not JSON.
+    Raises ``BadRequest`` for a tool-call history that is not JSON, or too deep.
     """
     native: dict[str, object] = {
         "model": model,
@@ -153,6 +157,9 @@ def _native_call(call: Mapping[str, Any], *, where: str) -> dict[str, object]:
         raise BadRequest(f"{where}: found text that is not JSON; allowed: a JSON object as text", param=where) from exc
     if not isinstance(arguments, dict):
         raise BadRequest(f"{where}: found JSON that is not an object; allowed: a JSON object as text", param=where)
+    if deeper_than(arguments, MAX_DEPTH):
+        allowed = f"at most {MAX_DEPTH} levels of objects and lists"
+        raise BadRequest(f"{where}: found JSON nested too deeply; allowed: {allowed}", param=where)
     native: dict[str, object] = {"function": {"name": function["name"], "arguments": arguments}}
     if isinstance(call.get("id"), str):
         native["id"] = call["id"]
@@ -177,6 +184,7 @@ class NativeReader:
         "_keyed",
         "_model",
         "_parallel_tools",
+        "_told",
         "done",
         "skipped",
     )
@@ -201,11 +209,13 @@ class NativeReader:
         self._account = account
         self._begun = False
         self._calls = 0
+        self._told = False
         self.done = False
         self.skipped = 0
 
     def read(self, line: bytes) -> list[Event]:
-        """The events of one line. Raises ``UpstreamFailed`` for an error line, and for an end without a reason."""
+        """The events of one line. Raises ``UpstreamFailed`` for an error line, for an end without a reason, and for the end of
+        an answer of which nothing could be read."""
         if self.done or not line.strip():
             return []
         try:
@@ -221,13 +231,16 @@ class NativeReader:
         self._begun = True
         message = native.get("message")
         if isinstance(message, dict):
-            events += self._message(message, logprobs=native.get("logprobs"))
+            logprobs = native.get("logprobs")
+            events += self._message(message, logprobs=logprobs if isinstance(logprobs, list) else None)
+        self._told = self._told or any(event.kind is EventKind.CONTENT for event in events)
         if native.get("done") is True:
             events += self._end(native)
         return events
 
     def _message(self, message: Mapping[str, object], *, logprobs: object) -> list[Event]:
         events: list[Event] = []
+        self.skipped += sum(not isinstance(message.get(key), allowed) for key, allowed in _MESSAGE_TYPES.items())
         thinking, content, calls = message.get("thinking"), message.get("content"), message.get("tool_calls")
         if isinstance(thinking, str) and thinking:
             events.append(self._event(EventKind.CONTENT, {"reasoning_content": thinking, "reasoning": thinking}))
@@ -243,31 +256,40 @@ class NativeReader:
 
     def _call(self, call: object) -> dict[str, object] | None:
         function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(call, dict) or not isinstance(function, dict):
+        name = function.get("name", "") if isinstance(function, dict) else None
+        if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(name, str):
             self.skipped += 1
             return None
         if self._calls and not self._parallel_tools:
             return None
-        index = self._calls
-        self._calls += 1
         arguments = function.get("arguments")
+        if deeper_than(arguments, MAX_DEPTH):
+            message = f"Ollama sent a call of {name[:60]} with arguments nested more than {MAX_DEPTH} deep"
+            raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR)
+        index, given = self._calls, call.get("id")
+        self._calls += 1
         return {
             "index": index,
-            "id": call.get("id") or f"call_{self._answer_id.removeprefix('chatcmpl-')}_{index}",
+            "id": given
+            if isinstance(given, str) and given
+            else f"call_{self._answer_id.removeprefix('chatcmpl-')}_{index}",
             "type": "function",
             "function": {
-                "name": function.get("name", ""),
+                "name": name,
                 "arguments": arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}).decode(),
             },
         }
 
     def _end(self, native: Mapping[str, object]) -> list[Event]:
         reason = native.get("done_reason")
-        if reason not in {"stop", "length"}:
+        if not isinstance(reason, str) or reason not in {"stop", "length"}:
+            found = f'"{reason[:60]}"' if isinstance(reason, str) else "null" if reason is None else "not a text"
             raise UpstreamFailed(
-                f"Ollama ended its answer without saying why (done_reason {orjson.dumps(reason).decode()})",
-                failure=FailureClass.TRUNCATED,
+                f"Ollama ended its answer without saying why (done_reason {found})", failure=FailureClass.TRUNCATED
             )
+        if self.skipped and not self._told:
+            message = f"nothing of Ollama's answer could be read ({self.skipped} parts of it were not understood)"
+            raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR)
         self.done = True
         finish = "tool_calls" if self._calls and reason == "stop" else reason
         prompt_tokens, answer_tokens = _count(native, "prompt_eval_count"), _count(native, "eval_count")
@@ -302,4 +324,4 @@ class NativeReader:
 
 def _count(native: Mapping[str, object], key: str) -> int:
     value = native.get(key)
-    return value if type(value) is int else 0
+    return value if type(value) is int and 0 <= value <= _MAX_COUNT else 0

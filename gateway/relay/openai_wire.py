@@ -5,12 +5,15 @@ from typing import Final
 
 import orjson
 
+from gateway.domain.failure import FailureClass
 from gateway.domain.secret import Secret
+from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify
 from gateway.relay.event import Event, EventKind
 from gateway.relay.sse import raw_frame
 
 _CONTENT_KEYS: Final = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
+_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DONE: Final = b"[DONE]"
 
 
@@ -20,10 +23,23 @@ class ChunkReader:
     A chunk that is already as it should be is passed on byte for byte. Otherwise it is mended: one id and creation time for
     the whole answer (upstream's first, or ``answer_id`` and ``created``), ``model`` as given, the role in the first delta, one
     finish signal, and the token counts in a chunk of their own after it. ``keyed`` and ``key`` are those of ``classify``.
-    ``skipped`` counts what could not be read.
+    ``finished`` holds once every choice seen has finished; ``skipped`` counts what could not be read.
     """
 
-    __slots__ = ("_begun", "_created", "_id", "_key", "_keyed", "_model", "done", "finished", "skipped")
+    __slots__ = (
+        "_begun",
+        "_created",
+        "_ended",
+        "_id",
+        "_key",
+        "_keyed",
+        "_model",
+        "_open",
+        "_said",
+        "done",
+        "finished",
+        "skipped",
+    )
 
     def __init__(self, *, answer_id: str, created: int, model: str, keyed: bool, key: Secret | None = None) -> None:
         self._id = answer_id
@@ -32,6 +48,9 @@ class ChunkReader:
         self._keyed = keyed
         self._key = key
         self._begun = False
+        self._open: set[int] = set()
+        self._ended: set[int] = set()
+        self._said = False
         self.finished = False
         self.done = False
         self.skipped = 0
@@ -53,17 +72,19 @@ class ChunkReader:
         return self.chunk(chunk, data=data)
 
     def chunk(self, chunk: Mapping[str, object], *, data: bytes = b"") -> list[Event]:
-        """The events of one chunk; ``data`` is its JSON as it came, if it did."""
+        """The events of one chunk; ``data`` is its JSON as it came, if it did. Raises ``UpstreamFailed`` for an error, and for
+        the end of an answer of which nothing could be read."""
         if chunk.get("error"):
             raise classify(status=None, body=chunk, keyed=self._keyed, key=self._key)
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        if not isinstance(choices, list) or not all(_is_choice(choice) for choice in choices):
             self.skipped += 1
             return []
-        usage = chunk.get("usage")
+        given = chunk.get("usage")
+        usage = given if _is_usage(given) else None
         events: list[Event] = []
         if choices and not self.finished:
-            events.append(self._told(chunk, choices, split_usage=bool(usage), data=data))
+            events.append(self._told(chunk, choices, split_usage=bool(given), data=data))
         elif not choices and not usage and not self.finished:
             events.append(Event(EventKind.OPENING, self._mended(chunk)))
         if usage:
@@ -75,9 +96,13 @@ class ChunkReader:
         self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, split_usage: bool, data: bytes
     ) -> Event:
         kind = EventKind.CONTENT if any(_says(choice) for choice in choices) else EventKind.OPENING
-        finished = any(choice.get("finish_reason") for choice in choices)
+        self._said = self._said or kind is EventKind.CONTENT
+        finished = self._ends(choices)
         if finished:
             self.finished = True
+            if self.skipped and not self._said:
+                message = f"nothing of the answer could be read ({self.skipped} parts of it were not understood)"
+                raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR)
             if kind is EventKind.OPENING:
                 kind = EventKind.FINISH
         as_it_came = bool(data) and self._begun and not split_usage and self._agrees(chunk)
@@ -91,6 +116,20 @@ class ChunkReader:
             mended["choices"] = [{**choices[0], "delta": {"role": "assistant", **first}}, *choices[1:]]
         self._begun = True
         return Event(kind, mended, finished=finished)
+
+    def _ends(self, choices: list[dict[str, object]]) -> bool:
+        """Has one of these choices just finished, with none left open?"""
+        ended = False
+        for choice in choices:
+            index, reason = choice.get("index"), choice.get("finish_reason")
+            number = index if isinstance(index, int) else 0
+            if isinstance(reason, str) and reason:
+                self._open.discard(number)
+                self._ended.add(number)
+                ended = True
+            elif number not in self._ended:
+                self._open.add(number)
+        return ended and not self._open
 
     def _agrees(self, chunk: Mapping[str, object]) -> bool:
         return (
@@ -112,6 +151,24 @@ class ChunkReader:
             "model": self._model,
         }
         return {**head, **{key: value for key, value in chunk.items() if key not in head}}
+
+
+def _is_choice(value: object) -> bool:
+    """A choice whose delta is of the types that every client takes."""
+    if not isinstance(value, dict):
+        return False
+    delta = value.get("delta")
+    if not isinstance(delta, dict):
+        return delta is None
+    return isinstance(delta.get("content"), str | list | None) and isinstance(delta.get("tool_calls"), list | None)
+
+
+def _is_usage(value: object) -> bool:
+    """Token counts as they must be: upstream's own extras beside them are passed on unread."""
+    if not isinstance(value, dict) or not value:
+        return False
+    counts = [value[key] for key in _COUNTS if value.get(key) is not None]
+    return all(type(count) is int and count >= 0 for count in counts)
 
 
 def _says(choice: Mapping[str, object]) -> bool:

@@ -14,7 +14,15 @@ from gateway.domain.model import Lane
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock
 from gateway.domain.role import Task
-from gateway.errors import BadRequest, NoCapableDeployment, NoModelForRole, RequestFailed, UpstreamFailed
+from gateway.errors import (
+    BadRequest,
+    NoCapableDeployment,
+    NoModelForRole,
+    RequestFailed,
+    RolegateError,
+    Unsupported,
+    UpstreamFailed,
+)
 from gateway.relay.answer import Answer, StreamingAnswer
 from gateway.relay.attempts import Candidate, Stop, next_step
 from gateway.relay.breaker import Breakers, Standing, State
@@ -27,6 +35,7 @@ from gateway.relay.needs import Needs, needs_of, why_not
 from gateway.relay.refusal import held_back, refusal
 from gateway.relay.request import ChatRequest
 from gateway.relay.route import Route
+from gateway.relay.unforeseen import unforeseen
 from gateway.relay.watch import Watch
 
 __all__ = ["Answer", "Relay", "StreamingAnswer", "with_defaults"]
@@ -111,6 +120,8 @@ class Relay:
         if not plan.deployments:
             raise NoModelForRole(role=plan.role)
         body = with_defaults(request.body, parameters=plan.parameters)
+        if body.get("n") not in (None, 1):
+            raise Unsupported(f'n: the parameters of the role "{plan.role}" ask for more than 1; allowed: 1', param="n")
         needs = needs_of(body) if plan.parameters else request.needs
         ledger = Ledger(plan.deployments, breakers=self._breakers, clock=self._clock, observer=self._observer)
         passage = _Passage(
@@ -198,7 +209,11 @@ class Relay:
                 raise
         except UpstreamFailed as failed:
             passage.ledger.fail(failed, delivered=False)
-            return None
+        except RolegateError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - a deployment that is too odd for the gateway is a failed attempt
+            passage.ledger.fail(unforeseen(exc, model=str(call.ref)), delivered=False)
+        return None
 
     def _call(self, passage: _Passage, *, index: int) -> Call:
         route = passage.route
@@ -235,9 +250,8 @@ class Relay:
         first: list[Event] = []
         while not (watch.told or watch.finished) and (event := await watch.next()) is not None:
             first.append(event)
-        passage.ledger.answered()
         deployment = passage.route.plan.deployments[index]
-        return StreamingAnswer(
+        answer = StreamingAnswer(
             role=passage.role,
             deployment=deployment,
             provider=passage.route.providers[deployment.ref.provider],
@@ -248,12 +262,15 @@ class Relay:
             ledger=passage.ledger,
             spent_s=passage.spent_s,
         )
+        passage.ledger.answered()
+        return answer
 
     async def _gather(self, passage: _Passage, *, index: int, watch: Watch) -> Answer:
         whole = Gathered()
         while (event := await watch.next()) is not None:
             if event.chunk is not None:
                 whole.add(event.chunk)
+        body = orjson.dumps(whole.completion())
         passage.ledger.answered()
         passage.ledger.succeeded()
         return Answer(
@@ -261,7 +278,7 @@ class Relay:
             attempts=passage.ledger.attempts,
             fallback_reason=passage.fallback_reason(index),
             upstream_s=passage.spent_s + watch.waited_s,
-            body=orjson.dumps(whole.completion()),
+            body=body,
         )
 
 

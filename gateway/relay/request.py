@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from gateway.errors import BadRequest, Unsupported
+from gateway.relay.depth import MAX_DEPTH, too_deep_field
 from gateway.relay.needs import Needs, needs_of
 
 MAX_MODEL_CHARS: Final = 256
@@ -39,6 +40,11 @@ class ChatRequest:
             raise BadRequest(f"the body is not valid JSON: {exc}") from exc
         if not isinstance(content, dict):
             raise BadRequest(f"the body must be a JSON object; found {_kind(content)}")
+        deep = too_deep_field(content, raw=body)
+        if deep is not None:
+            where = deep if len(deep) <= 60 else f"{deep[:57]}..."
+            allowed = f"at most {MAX_DEPTH} levels of objects and lists in the whole body"
+            raise BadRequest(f"{where}: found JSON nested too deeply; allowed: {allowed}", param=where)
         model = content.get("model")
         if not isinstance(model, str) or not model:
             raise _wrong("model", found=model, allowed="the name of a role or model")

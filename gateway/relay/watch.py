@@ -72,6 +72,11 @@ class Watch:
             self.finished = self.finished or event.finished
         return event
 
+    @property
+    def left_s(self) -> float:
+        """What remains of the total deadline now; never below 0."""
+        return max(0.0, self._total_until_s - self._clock.monotonic())
+
     async def aclose(self) -> None:
         """Close upstream now."""
         await self._stream.aclose()

@@ -8,19 +8,28 @@ from typing import Any
 
 import pytest
 
+from builders import a_provider
 from fakes import faults
 from fakes.replies import Reply, ToolCall
 from fakes.upstream import FakeUpstream, UpstreamModel
 from gateway.backend.library import load_library
 from gateway.backend.router import LiteLLMBackend
 from gateway.domain.failure import FailureClass
-from gateway.domain.model import Lane, ModelRef, Provider
+from gateway.domain.model import Lane, ModelRef, Provider, ProviderKind
 from gateway.domain.ports import CompletionBackend
 from gateway.errors import UpstreamFailed
 from gateway.relay.route import Route
 from gateway.rendering.render import render
 from gateway.rendering.templates import Templates
-from plans import ROUTER_TEMPLATES, KnownKeys, a_cloud_deployment, a_cloud_provider, a_deployment, a_plan, a_role_plan
+from plans import (
+    ROUTER_TEMPLATES,
+    KnownKeys,
+    a_cloud_deployment,
+    a_cloud_provider,
+    a_deployment,
+    a_plan,
+    a_role_plan,
+)
 from relay_builders import a_relay, ask_whole
 
 KEY = "sk-made-up-0123456789"
@@ -111,6 +120,16 @@ async def failure(
     with pytest.raises(UpstreamFailed) as caught:
         await chunks(backend, {**HELLO, **body}, role=role, ref=ref, total_s=total_s)
     return caught.value
+
+
+def deep(levels: int) -> dict[str, object]:
+    schema: dict[str, object] = {}
+    for _ in range(levels):
+        schema = {"properties": schema}
+    return schema
+
+
+DEEP_FORMAT = {"type": "json_schema", "json_schema": {"name": "deep", "schema": deep(960)}}
 
 
 def text(answer: list[Mapping[str, Any]]) -> str:
@@ -283,6 +302,7 @@ async def test_cancelling_a_waiting_call_closes_upstream(
         (402, FailureClass.AUTH),
         (403, FailureClass.AUTH),
         (404, FailureClass.GONE),
+        (418, FailureClass.UPSTREAM_ERROR),
         (422, FailureClass.BAD_REQUEST),
         (429, FailureClass.RATE_LIMIT),
         (500, FailureClass.UPSTREAM_ERROR),
@@ -298,6 +318,63 @@ async def test_the_status_that_upstream_answered_decides_the_class(
     upstream.fail(faults.status(status, '{"error": {"message": "no", "type": "x"}, "type": "error"}'))
     error = await failure(backend, ref=ref)
     assert (error.failure, error.status) == (expected, status)
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+@pytest.mark.parametrize("body", [{"tools": 5}, {"messages": [5]}, {"response_format": 5}])
+async def test_a_value_that_litellm_cannot_work_with_is_the_callers(
+    backend: LiteLLMBackend, upstream: FakeUpstream, body: dict[str, Any], ref: ModelRef
+) -> None:
+    error = await failure(backend, ref=ref, **body)
+    assert (error.failure, error.status) == (FailureClass.BAD_REQUEST, None)
+    assert "Traceback" not in str(error)
+    assert not upstream.requests
+
+
+async def test_a_schema_too_deep_for_litellm_is_the_callers(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
+    error = await failure(backend, ref=CLAUDE, response_format=DEEP_FORMAT)
+    assert error.failure is FailureClass.BAD_REQUEST
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(
+    backend: LiteLLMBackend, upstream: FakeUpstream, status: int, ref: ModelRef
+) -> None:
+    path = "/v1/chat/completions" if ref == GPT else "/v1/messages"
+    async with FakeUpstream(models=[GPT.name, CLAUDE.name]) as elsewhere:
+        upstream.fail(faults.status(status, "", location=elsewhere.url + path))
+        error = await failure(backend, ref=ref)
+        assert not elsewhere.requests
+    assert (error.failure, error.status) == (FailureClass.UPSTREAM_ERROR, status)
+    assert str(error) == "the provider answered with a redirect, which is not followed"
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+async def test_a_prompt_found_too_long_within_the_stream_is_told_as_such(
+    backend: LiteLLMBackend, upstream: FakeUpstream, ref: ModelRef
+) -> None:
+    upstream.fail(faults.error("context length exceeded", after_chunks=1))
+    assert (await failure(backend, ref=ref)).failure is FailureClass.CONTEXT_LENGTH
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_server_that_was_sent_no_key_cannot_refuse_it(upstream: FakeUpstream, status: int) -> None:
+    upstream.fail(faults.status(status, '{"error": {"message": "no"}}'))
+    ref = ModelRef(provider="lab", name="gpt-4o-mini")
+    rendered = render(
+        plan=a_plan(a_role_plan("planner", a_deployment(str(ref), lane=Lane.LITELLM))),
+        providers={"lab": a_provider("lab", kind=ProviderKind.OPENAI, lane=Lane.LITELLM, url=upstream.base_url)},
+        templates=Templates.load(ROUTER_TEMPLATES),
+        gateway_url="http://127.0.0.1:4000",
+    )
+    backend = LiteLLMBackend.build(rendered, keys=KnownKeys(by_provider={}))
+    with pytest.raises(UpstreamFailed, match="no") as caught:
+        await chunks(backend, ref=ref)
+    await backend.close()
+    assert (caught.value.failure, caught.value.status) == (FailureClass.UPSTREAM_ERROR, status)
 
 
 async def test_each_failure_is_one_call_and_never_retried(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:

@@ -14,7 +14,7 @@ from fakes.ollama import FakeOllama
 from fakes.replies import Reply
 from gateway.api.reply import read_body
 from gateway.domain.model import Provider
-from gateway.domain.role import Task
+from gateway.domain.role import Deadlines, Task
 from gateway.errors import RequestTooSlow
 from live_builders import SteeredSource, a_live_gateway
 
@@ -23,8 +23,11 @@ def chat(**changes: Any) -> dict[str, Any]:
     return {"model": "planner", "messages": [{"role": "user", "content": "Say hello."}], **changes}
 
 
-async def call(app: ASGIApp, body: dict[str, Any], *, left: asyncio.Event | None = None) -> list[Any]:
-    """Call the application without a client between, and return what it sent. The caller leaves when ``left`` is set."""
+async def call(
+    app: ASGIApp, body: dict[str, Any], *, left: asyncio.Event | None = None, reads: int | None = None
+) -> list[Any]:
+    """Call the application without a client between, and return what it sent. The caller leaves when ``left`` is set, and takes
+    no more than ``reads`` messages."""
     sent: list[Any] = []
     content = httpx.Request("POST", "http://x", json=body).read()
     messages = iter([{"type": "http.request", "body": content, "more_body": False}])
@@ -37,6 +40,8 @@ async def call(app: ASGIApp, body: dict[str, Any], *, left: asyncio.Event | None
         return following
 
     async def send(message: Any) -> None:
+        if reads is not None and len(sent) >= reads:
+            await asyncio.Event().wait()
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": [(b"host", b"127.0.0.1")]}
@@ -222,6 +227,20 @@ async def test_other_routes_are_refused_in_the_same_shape(
 async def test_on_loopback_only_this_machine_is_answered(tmp_path: Path, headers: dict[str, str], status: int) -> None:
     async with a_live_gateway(tmp_path, a_role(), sources=[SteeredSource()]) as live:
         assert (await live.client.get("/healthz", headers=headers)).status_code == status
+
+
+async def test_a_caller_that_stops_reading_is_let_go_when_the_total_deadline_is_over(tmp_path: Path) -> None:
+    role = a_role(deadlines=Deadlines(total_s=0.3))
+    async with (
+        FakeOllama(models=["llama3.1:8b"]) as ollama,
+        a_live_gateway(tmp_path, role, sources=[source_at(ollama.url)]) as live,
+    ):
+        ollama.say("llama3.1:8b", Reply(content=("word ",) * 50))
+        sent = await call(live.app, chat(stream=True), reads=2)
+        assert len(sent) == 2
+        assert sent[-1]["more_body"] is True
+        await ollama.until(lambda: ollama.active == 0)
+        assert live.switchboard.live.in_flight == 0
 
 
 async def test_a_caller_that_leaves_while_a_model_loads_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_an_exception_around_the_real_one_is_unwrapped() -> None:
 def test_an_earlier_attempt_is_not_blamed_for_a_later_one() -> None:
     earlier = UpstreamFailed("busy", failure=FailureClass.OVERLOADED, status=503)
     earlier.__cause__ = answered(503)
-    assert upstream_failed(under(ValueError("odd"), earlier)).failure is FailureClass.UPSTREAM_ERROR
+    assert upstream_failed(under(RuntimeError("odd"), earlier)).failure is FailureClass.UPSTREAM_ERROR
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,13 @@ def test_an_earlier_attempt_is_not_blamed_for_a_later_one() -> None:
         (httpx.ReadTimeout("late"), True, False, FailureClass.TIMEOUT_FIRST_TOKEN),
         (httpx.ReadTimeout("late"), True, True, FailureClass.STALL),
         (json.JSONDecodeError("bad", "{", 0), True, True, FailureClass.TRUNCATED),
-        (json.JSONDecodeError("bad", "{", 0), False, False, FailureClass.UPSTREAM_ERROR),
-        (KeyError("choices"), False, False, FailureClass.UPSTREAM_ERROR),
+        (json.JSONDecodeError("bad", "{", 0), False, False, FailureClass.BAD_REQUEST),
+        (TypeError("'int' object is not iterable"), False, False, FailureClass.BAD_REQUEST),
+        (RecursionError("too deep"), False, False, FailureClass.BAD_REQUEST),
+        (KeyError("role"), False, False, FailureClass.BAD_REQUEST),
+        (KeyError("choices"), True, False, FailureClass.UPSTREAM_ERROR),
+        (RecursionError("too deep"), True, True, FailureClass.UPSTREAM_ERROR),
+        (RuntimeError("odd"), False, False, FailureClass.UPSTREAM_ERROR),
     ],
 )
 def test_without_an_answer_the_moment_of_the_failure_decides(
@@ -143,7 +148,10 @@ def test_the_length_that_upstream_counted_is_read_from_its_words(words: str, cou
         ({"Retry-After": "7"}, 7.0),
         ({"retry-after": "0.5"}, 0.5),
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
-        ({"retry-after": "-1"}, 0.0),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after-ms": "nan"}, None),
         ({"retry-after": LATER, "date": DATE}, 45.0),
         ({"retry-after": DATE, "date": LATER}, 0.0),
         ({"retry-after": LATER}, None),
@@ -152,6 +160,28 @@ def test_the_length_that_upstream_counted_is_read_from_its_words(words: str, cou
 )
 def test_retry_after_is_read_as_seconds_milliseconds_or_date(headers: dict[str, str], expected: float | None) -> None:
     assert retry_after_s(headers) == expected
+
+
+def test_a_value_that_litellm_cannot_work_with_is_told_without_its_traceback() -> None:
+    error = load_library().module.exceptions.APIConnectionError(
+        message="'int' object has no attribute 'get'\nTraceback (most recent call last):\n  File",
+        model="m",
+        llm_provider="p",
+    )
+    failed = upstream_failed(under(error, AttributeError("get")))
+    assert (failed.failure, str(failed)) == (FailureClass.BAD_REQUEST, "'int' object has no attribute 'get'")
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_key_that_was_not_sent_cannot_have_been_refused(status: int) -> None:
+    assert upstream_failed(answered(status), keyed=False).failure is FailureClass.UPSTREAM_ERROR
+    assert upstream_failed(answered(status)).failure is FailureClass.AUTH
+
+
+def test_a_redirect_is_named_as_one() -> None:
+    failed = upstream_failed(answered(307))
+    assert (failed.failure, failed.status) == (FailureClass.UPSTREAM_ERROR, 307)
+    assert str(failed) == "the provider answered with a redirect, which is not followed"
 
 
 def test_secrets_are_removed_by_exact_value_the_longest_first() -> None:

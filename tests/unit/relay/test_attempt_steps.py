@@ -95,3 +95,9 @@ def test_a_prompt_too_long_goes_only_where_there_is_room() -> None:
 
 def test_nothing_is_tried_when_the_time_is_up() -> None:
     assert step(Failed(index=0, failure=F.TIMEOUT), left_s=0) == Stop()
+
+
+def test_no_wait_at_all_is_granted_once() -> None:
+    busy = Failed(index=0, failure=F.RATE_LIMIT, retry_after_s=0.0)
+    assert step(busy, candidates=(ABLE,)) == Try(index=0)
+    assert step(busy, busy, candidates=(ABLE,)) == Try(index=0, wait_s=1.5)

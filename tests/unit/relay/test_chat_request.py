@@ -247,3 +247,39 @@ def test_deadlines_are_the_roles_over_the_kinds() -> None:
     assert limits(deadlines=Deadlines(), cloud=False, prompt_tokens=1000).first_token_s == 80
     told = limits(deadlines=Deadlines(first_token_s=3, total_s=9, load_s=1), cloud=False, prompt_tokens=10_000)
     assert (told.first_token_s, told.total_s, told.load_s, told.connect_s) == (3, 9, 1, 2)
+
+
+def deep(levels: int) -> Any:
+    return orjson.loads(b'{"a":' * levels + b"1" + b"}" * levels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"x": deep(100)}, "x"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": deep(97)}}]}, "tools"),
+        ({"x" * 100: deep(240)}, "x" * 57 + "..."),
+    ],
+)
+def test_what_is_nested_too_deeply_is_refused_by_its_field(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse(**changes)
+    assert caught.value.param == field
+    allowed = "at most 100 levels of objects and lists in the whole body"
+    assert caught.value.message == f"{field}: found JSON nested too deeply; allowed: {allowed}"
+
+
+def test_nesting_that_can_be_read_but_not_written_is_refused() -> None:
+    body = b'{"model":"m","messages":[],"x":%s}' % (b"[" * 1000 + b"]" * 1000)
+    with pytest.raises(BadRequest, match=r"^x: found JSON nested too deeply"):
+        ChatRequest.parse(body)
+
+
+def test_nesting_up_to_the_limit_and_brackets_in_texts_are_taken() -> None:
+    brackets = [{"role": "user", "content": "[{" * 500}]
+    assert parse(x=deep(99), messages=brackets).body["x"] == deep(99)
+
+
+def test_the_words_of_a_deeply_nested_schema_are_counted() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": orjson.loads(b"[" * 1000 + b"]" * 1000)}}
+    assert needs_of({"messages": [USER], "tools": [tool]}).texts[-1] == "parameters"

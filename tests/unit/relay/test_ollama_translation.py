@@ -246,3 +246,13 @@ def test_lines_nobody_can_read_are_counted_and_skipped() -> None:
     for data in (b"{", b"5", b"", b"  ", b"[]"):
         assert one.read(data) == []
     assert one.skipped == 3
+
+
+def test_a_history_nested_too_deeply_is_the_callers_mistake() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":' * 300 + "1" + "}" * 300}}
+    with pytest.raises(BadRequest) as caught:
+        native(messages=[USER, {"role": "assistant", "tool_calls": [call]}])
+    assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
+    assert caught.value.message == (
+        f"{caught.value.param}: found JSON nested too deeply; allowed: at most 100 levels of objects and lists"
+    )

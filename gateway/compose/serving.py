@@ -67,8 +67,9 @@ def serve(options: Options, *, announce: Announce) -> int:
             logging_to(sys.stderr, form=settings.log_format, level=logging.INFO, redactor=Redactor(secrets)),
             asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
-            # What goes wrong in a request is logged where it is known; the server's own words would repeat it.
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            # What goes wrong in a request is logged where it is known; their own words would repeat it, traceback and all.
+            for name in ("uvicorn.error", "LiteLLM", "LiteLLM Router"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
             runner.run(_Serving(workspace, announce=announce).run(listener))
     return 0
 

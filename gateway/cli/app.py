@@ -8,7 +8,7 @@ import typer
 
 from gateway.cli import configuration, models, plan, profiles, roles, router, serve, status
 from gateway.cli.command import USAGE, new_group
-from gateway.cli.console import Console
+from gateway.cli.console import Console, OutputLost, open_closed_streams
 from gateway.errors import ConfigInvalid, RolegateError
 
 UNEXPECTED: Final = 1
@@ -29,8 +29,18 @@ def application() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors are told on stderr, with ``--json`` on stdout as an object."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    console = Console(json="--json" in given, quiet=False)
+    open_closed_streams()
     _never_fail_to_write()
+    try:
+        return _run(given, console=Console(json="--json" in given, quiet=False))
+    except OutputLost as lost:
+        Console(json=False, quiet=False).error(str(lost))
+        return UNEXPECTED
+    except typer.Exit as left:
+        return left.exit_code
+
+
+def _run(given: list[str], *, console: Console) -> int:
     try:
         return int(application()(args=given, prog_name="rolegate", standalone_mode=False) or 0)
     except RolegateError as error:
@@ -40,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _usage(error, console=console)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except OutputLost:
+        raise
     except Exception as error:
         if "--debug" in given:
             raise

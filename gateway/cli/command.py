@@ -1,14 +1,16 @@
 """What all commands share: the options every one of them takes, and how they reach the function behind it."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from gateway.cli.console import Console
+from gateway.cli.console import Console, output_lost
 
 if TYPE_CHECKING:
     from gateway.compose import Options, Survey, Workspace
@@ -21,6 +23,27 @@ USAGE: Final = 2
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 _META: Final = "gateway.cli"
+
+
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _help_that_may_be_lost():
+            return super().parse_args(ctx, args)
+
+
+class _Group(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _help_that_may_be_lost():
+            return super().parse_args(ctx, args)
+
+
+@contextmanager
+def _help_that_may_be_lost() -> Iterator[None]:
+    """Parsing writes nothing but the help, and that past ``Console``."""
+    try:
+        yield
+    except OSError as exc:
+        raise output_lost(exc) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +123,7 @@ def add_command(app: typer.Typer, function: Callable[..., int | None], *, name: 
 
     _, *own = inspect.signature(function).parameters.values()
     _disguise(run, parameters=(_CONTEXT, *own, *_SHARED), doc=function.__doc__)
-    app.command(name, context_settings=HELP)(run)
+    app.command(name, cls=_Command, context_settings=HELP)(run)
 
 
 def add_group(app: typer.Typer, *, name: str, about: str) -> typer.Typer:
@@ -112,6 +135,7 @@ def add_group(app: typer.Typer, *, name: str, about: str) -> typer.Typer:
 
 def new_group(*, about: str) -> typer.Typer:
     group = typer.Typer(
+        cls=_Group,
         invoke_without_command=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -122,7 +146,7 @@ def new_group(*, about: str) -> typer.Typer:
     def note(ctx: typer.Context, **given: Any) -> None:
         _note(ctx, given)
         if ctx.invoked_subcommand is None:
-            Console(json=False, quiet=False).talk(ctx.get_help())
+            Console(json=False, quiet=False).talk(*ctx.get_help().splitlines())
             raise typer.Exit(USAGE)
 
     _disguise(note, parameters=(_CONTEXT, *_SHARED), doc=about)

@@ -34,7 +34,7 @@ def show(
         if call.console.json:
             call.console.value(values)
         else:
-            call.console.text(as_yaml(values))
+            call.console.text(*as_yaml(values).split("\n"))
         return
     from gateway.config.set_path import format_set_path
 
@@ -108,7 +108,7 @@ def schema(
     from gateway.config.json_schema import FILE_KINDS, json_schemas
 
     must_know("schema", name, known=FILE_KINDS)
-    call.console.text(json_schemas()[f"{name}.schema.json"].rstrip("\n"))
+    call.console.text(*json_schemas()[f"{name}.schema.json"].rstrip("\n").split("\n"))
 
 
 def path(call: Call) -> None:

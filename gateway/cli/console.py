@@ -1,5 +1,6 @@
 """Where commands write: data on stdout, talk on stderr, tables and colour on a terminal only."""
 
+import io
 import json
 import os
 import sys
@@ -8,13 +9,20 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import typer
 
-from gateway.cli.tables import Cell, Table, aligned, kept_columns, style_of, text_of
+from gateway.cli.tables import Cell, Table, aligned, kept_columns, printable, style_of, text_of
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
 BROKEN_PIPE: Final = 141
 """What a shell reports for a program whose reader went away (128 + SIGPIPE)."""
+
+
+class OutputLost(Exception):
+    """Data cannot be written to stdout; the text is the system's reason."""
+
+    def __str__(self) -> str:
+        return f"cannot write to stdout: {self.args[0]}"
 
 
 class Console:
@@ -37,11 +45,11 @@ class Console:
 
     def value(self, value: object) -> None:
         """Data as JSON."""
-        self._write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        self._write(sys.stdout, printable(json.dumps(value, indent=2, ensure_ascii=False, default=str), keep="\n"))
 
     def text(self, *lines: str) -> None:
-        """Data as plain lines."""
-        self._write(sys.stdout, "\n".join(lines))
+        """Data as plain lines, each without line breaks."""
+        self._write(sys.stdout, "\n".join(map(printable, lines)))
 
     def line(self, *cells: Cell | str, indent: int = 0) -> None:
         """One line of data, wrapped under its own indent on a terminal."""
@@ -64,16 +72,16 @@ class Console:
             self.text(*aligned(table))
 
     def talk(self, *lines: str) -> None:
-        """What a person wants to know and a program does not."""
+        """What a person wants to know and a program does not, in lines without line breaks."""
         if lines and any(lines) and not self.quiet:
-            self._write(sys.stderr, "\n".join(lines))
+            self._write(sys.stderr, "\n".join(map(printable, lines)))
 
     def warn(self, warnings: Sequence[str]) -> None:
         self.talk(*(f"warning: {one}" for one in warnings))
 
     def error(self, message: str, *, hint: str = "") -> None:
         """What went wrong and what to do; said even when quiet."""
-        self._write(sys.stderr, f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
+        self._write(sys.stderr, printable(f"error: {message}" + (f"\nhint: {hint}" if hint else ""), keep="\n"))
 
     def _rich_table(self, table: Table) -> None:
         from rich import box
@@ -106,13 +114,42 @@ class Console:
         try:
             stream.write(text + "\n")
             stream.flush()
-        except BrokenPipeError:
-            raise _reader_gone() from None
+        except OSError as exc:
+            if stream is sys.stdout:
+                raise output_lost(exc) from None
+            _give_up(stream)  # what is said nowhere must not cost the data
 
 
-def _reader_gone() -> typer.Exit:
-    """Whoever read the output has enough: end without a word, and give the interpreter nothing to flush at its exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    return typer.Exit(BROKEN_PIPE)
+def output_lost(error: OSError) -> Exception:
+    """How a command ends that cannot write to stdout for ``error``: without a word where the reader has had enough, else with
+    the reason. Nothing more goes to stdout."""
+    _give_up(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        return typer.Exit(BROKEN_PIPE)
+    return OutputLost(error.strerror or str(error))
+
+
+def open_closed_streams() -> None:
+    """Streams for those that the shell closed (``>&-``): stdout fails when written to, stderr takes what is said nowhere.
+    Their descriptors are taken too, so that no file opened later is written to in their place."""
+    if sys.stdout is None:
+        sys.stdout = _stream_on(1, os.O_RDONLY)
+    if sys.stderr is None:
+        sys.stderr = _stream_on(2, os.O_WRONLY)
+
+
+def _stream_on(descriptor: int, flags: int) -> TextIO:
+    _to_nowhere(descriptor, flags)
+    return io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), encoding="utf-8", write_through=True)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Nothing more can be written: leave the interpreter nothing to fail with when it flushes at its exit."""
+    _to_nowhere(stream.fileno(), os.O_WRONLY)
+
+
+def _to_nowhere(descriptor: int, flags: int) -> None:
+    nowhere = os.open(os.devnull, flags)
+    if nowhere != descriptor:
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

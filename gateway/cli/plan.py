@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -20,9 +19,12 @@ if TYPE_CHECKING:
     from gateway.domain.trace import RoleTrace, TraceEntry
 
 
-def _finite(value: float | None) -> float | None:
-    if value is not None and not isfinite(value):
-        raise typer.BadParameter("it is not a number of GB")
+MOST_GB: Final = 100_000
+
+
+def _in_range(value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= MOST_GB:
+        raise typer.BadParameter(f"{value:g} is not in the range from 0 to {MOST_GB} GB")
     return value
 
 
@@ -32,13 +34,13 @@ Profile = Annotated[
 MemoryGb = Annotated[
     float | None,
     typer.Option(
-        "--memory-gb", metavar="N", min=0, callback=_finite, help="Assume N GB of free memory.", show_default=False
+        "--memory-gb", metavar="N", callback=_in_range, help="Assume N GB of free memory.", show_default=False
     ),
 ]
 VramGb = Annotated[
     float | None,
     typer.Option(
-        "--vram-gb", metavar="N", min=0, callback=_finite, help="Assume N GB of free GPU memory.", show_default=False
+        "--vram-gb", metavar="N", callback=_in_range, help="Assume N GB of free GPU memory.", show_default=False
     ),
 ]
 

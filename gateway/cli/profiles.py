@@ -56,7 +56,7 @@ def show(call: Call, *, profile: Name) -> None:
         call.console.value({**_summary_data(detail.summary), "chain": list(detail.chain), "values": values})
         return
     call.console.talk(f"{detail.summary.file}", *_extends_line(detail.chain))
-    call.console.text(as_yaml(values))
+    call.console.text(*as_yaml(values).split("\n"))
     call.console.warn([str(one) for one in detail.summary.problems])
 
 

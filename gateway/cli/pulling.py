@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gateway.cli.console import Console
+from gateway.cli.tables import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -46,7 +47,7 @@ class PullDisplay:
         bar, task = self._started()
         if phase != self._phase:
             self._phase = phase
-            bar.reset(task, description=f"{phase} {self._name}", total=total_bytes)
+            bar.reset(task, description=printable(f"{phase} {self._name}"), total=total_bytes)
         bar.update(task, completed=done_bytes, total=total_bytes)
 
     def close(self) -> None:
@@ -68,6 +69,6 @@ class PullDisplay:
                 TimeRemainingColumn(compact=True),
                 console=RichConsole(stderr=True),
             )
-            self._task = self._bar.add_task(self._name, total=None)
+            self._task = self._bar.add_task(printable(self._name), total=None)
             self._bar.start()
         return self._bar, self._task

@@ -41,4 +41,4 @@ def render(
     elif call.console.json:
         call.console.value(rendered)
     else:
-        call.console.text(to_yaml(rendered).rstrip("\n"))
+        call.console.text(*to_yaml(rendered).rstrip("\n").split("\n"))

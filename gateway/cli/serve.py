@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from gateway.cli.command import Call, add_command
-from gateway.cli.console import Console
+from gateway.cli.console import Console, OutputLost
 from gateway.cli.pulling import PullDisplay
 from gateway.cli.tables import Cell, Column, Table
 from gateway.config.settings import SETTINGS
@@ -75,7 +75,7 @@ class Announcer:
     def __call__(self, event: "Announcement") -> None:
         try:
             self._tell(event)
-        except typer.Exit:
+        except (typer.Exit, OutputLost):
             self._console.quiet = True
 
     def _tell(self, event: "Announcement") -> None:

@@ -1,11 +1,15 @@
 """Tables as values, and how they are laid out in the width there is."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from unicodedata import combining, east_asian_width
+from typing import Final
+from unicodedata import category, combining, east_asian_width
 
 GAP = 2
 """Spaces between two columns."""
+
+_CONTROLS: Final = frozenset({"Cc", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,18 @@ class Table:
 
 
 def text_of(cell: Cell | str) -> str:
-    return cell if isinstance(cell, str) else cell.text
+    """A cell's text, safe to print: models and files may be named with anything."""
+    return printable(cell if isinstance(cell, str) else cell.text)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """``text`` with control characters and line breaks shown as JSON's escapes, so that none of them can drive a terminal or
+    begin a line; those in ``keep`` stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        json.dumps(one)[1:-1] if category(one) in _CONTROLS and one not in keep else one for one in text
+    ).replace("\x7f", "\\u007f")
 
 
 def style_of(cell: Cell | str) -> str:

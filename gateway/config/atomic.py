@@ -1,13 +1,18 @@
 """Writing a file so that a kill at any moment leaves the old content or the new, never half of either."""
 
+import errno
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace ``path`` by a temporary file beside it: written, synced, renamed, and the folder synced. Raises ``OSError``."""
+    """Replace ``path`` by a temporary file beside it: written, synced, renamed, and the folder synced. A symbolic link stays,
+    and what it leads to is replaced. Raises ``OSError``, also where something other than a regular file is in the way."""
+    _refuse_what_is_no_file(path)
+    path = Path(os.path.realpath(path))
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as handle:
@@ -20,6 +25,18 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """A rename would put a file in the place of a device or a pipe, which then is gone."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def sync_folder(folder: Path) -> None:

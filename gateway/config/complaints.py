@@ -11,6 +11,7 @@ from gateway.config.document import SCHEMA_VERSION, Document
 from gateway.config.environ import key_variable
 from gateway.config.fields import Allowed, one_of
 from gateway.config.merge import value_at
+from gateway.config.parameters import DEPTH_ERROR, MAX_PARAMETER_DEPTH, NAME_ERROR, VALUE_ERROR
 from gateway.config.schema import ConfigFile
 from gateway.config.set_path import KeyPath
 from gateway.config.wording import found, listed, quoted
@@ -62,6 +63,13 @@ def _problem(document: Document, model: type[BaseModel], error: Mapping[str, Any
         path = location[:-1]
         allowed = _key_allowed(model, path[:-1])
         return document.problem(path, found=f"the name {quoted(str(path[-1]))}", allowed=allowed.text)
+    if error["type"] == NAME_ERROR:
+        return document.problem(location, found=f"the name {quoted(str(location[-1]))}", allowed=error["msg"])
+    if error["type"] == DEPTH_ERROR:
+        deep = f"values nested more than {MAX_PARAMETER_DEPTH} deep"
+        return document.problem(location, found=deep, allowed=error["msg"])
+    if error["type"] == VALUE_ERROR:
+        return document.problem(location, found=found(error["input"]), allowed=error["msg"])
     if error["type"] == "extra_forbidden":
         name = str(location[-1])
         known = _keys(model, location[:-1])

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from gateway.config.locate import Syntax, json_duplicates, key_lines, line_of
 from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.set_path import KeyPath, format_set_path
 from gateway.config.wording import found
-from gateway.config.yaml_text import MAX_DEPTH, TextProblem, read_yaml
+from gateway.config.yaml_text import MAX_DEPTH, MAX_VALUES, TextProblem, read_yaml, too_many_values
 from gateway.errors import Problem
 
 MAX_FILE_BYTES: Final = 8 * 1024 * 1024
@@ -143,11 +143,12 @@ def _yaml(text: str) -> tuple[object, list[TextProblem], bool]:
 
 
 def _json(text: str) -> tuple[object, list[TextProblem], bool]:
-    repeated = False
+    repeated, written = False, 0
 
     def mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        nonlocal repeated
+        nonlocal repeated, written
         result = dict(pairs)
+        written += len(pairs)
         repeated = repeated or len(result) != len(pairs)
         return result
 
@@ -158,7 +159,21 @@ def _json(text: str) -> tuple[object, list[TextProblem], bool]:
         return None, [TextProblem(line=exc.lineno, found=what, allowed="JSON")], False
     except RecursionError:
         return None, [_deep(None)], False
+    if written > MAX_VALUES or (isinstance(value, dict) and _holds_too_much(value)):
+        return None, [too_many_values(line=None)], False
     return value, list(json_duplicates(text)) if repeated else [], True
+
+
+def _holds_too_much(value: dict[str, object]) -> bool:
+    count, pending = 0, [cast("dict[str, object] | list[object]", value)]
+    while pending:
+        holder = pending.pop()
+        count += len(holder)
+        if count > MAX_VALUES:
+            return True
+        inner = holder.values() if isinstance(holder, dict) else holder
+        pending += [one for one in inner if isinstance(one, dict | list)]
+    return False
 
 
 def _whole(digits: str) -> object:

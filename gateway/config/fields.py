@@ -42,7 +42,11 @@ def _is_url(text: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(map(str.isspace, text)):
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or any(one.isspace() or not one.isprintable() for one in text)
+    ):
         return False
     return port != 0 and not (parts.username or parts.password or parts.query or parts.fragment)
 
@@ -73,9 +77,9 @@ Flag = Annotated[bool, Allowed("true or false")]
 Line = Annotated[str, StringConstraints(min_length=1), Allowed("text")]
 Url = Annotated[
     str,
-    Field(pattern=r"^https?://"),
+    Field(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$"),
     AfterValidator(_url),
-    Allowed("an http:// or https:// address without user, password, query or fragment", _scheme_added),
+    Allowed("an http:// or https:// address without spaces, user, password, query or fragment", _scheme_added),
 ]
 
 Reference = Annotated[

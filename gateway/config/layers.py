@@ -39,12 +39,14 @@ LAYER_FILES: Final = tuple(name for names in _SPELLINGS.values() for name in nam
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderFiles:
     """What a configuration folder holds. ``layers`` are the files above discovery and below the profile, the strongest
-    first; ``profiles`` maps names to files; ``profile_problems`` to what is wrong with having that profile at all."""
+    first; ``profiles`` maps names to files; ``profile_problems`` to what is wrong with having that profile at all.
+    ``unlisted`` are those of the ``problems`` for which files may be there that nobody saw."""
 
     folder: Path
     layers: tuple[tuple[Layer, Path], ...] = ()
     profiles: Mapping[str, Path]
     problems: tuple[Problem, ...] = ()
+    unlisted: tuple[Problem, ...] = ()
     profile_problems: Mapping[str, Problem]
     warnings: tuple[Problem, ...] = ()
 
@@ -52,7 +54,8 @@ class FolderFiles:
 def scan(folder: Path) -> FolderFiles:
     """List ``folder`` and its profiles. A folder that cannot be listed is a problem, not an exception."""
     problems: list[Problem] = []
-    names = _names(folder, problems)
+    unlisted: list[Problem] = []
+    names = _names(folder, unlisted)
     layers: list[tuple[Layer, Path]] = []
     for layer, spellings in _SPELLINGS.items():
         present = [name for name in spellings if name in names]
@@ -68,12 +71,13 @@ def scan(folder: Path) -> FolderFiles:
                 hint="rename models.yml to models.json in JSON, or move its content into models.yaml",
             )
         )
-    profiles, profile_problems, warnings = _profiles(folder, names, problems)
+    profiles, profile_problems, warnings = _profiles(folder, names, unlisted)
     return FolderFiles(
         folder=folder,
         layers=tuple(layers),
         profiles=profiles,
-        problems=tuple(problems),
+        problems=(*unlisted, *problems),
+        unlisted=tuple(unlisted),
         profile_problems=profile_problems,
         warnings=(*_strays(folder, names), *warnings),
     )

@@ -55,6 +55,41 @@ class _Files:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Stack:
+    """Files laid over each other, without the variables and flags above them. ``complete`` is false where the content of one
+    is missing."""
+
+    merged: Merged
+    complete: bool
+
+
+class _Stacks:
+    """The layers with any profile over them. What many profiles extend is merged once for all of them."""
+
+    def __init__(self, files: _Files) -> None:
+        self._files = files
+        self._bare = _over(None, files.layers, doubled=False)
+        self._by_profile: dict[str, _Stack] = {}
+        everything = [document for _layer, document in files.layers] + list(files.profiles.values())
+        self.documents = {document.file: document for document in everything}
+
+    def of(self, chain: Sequence[str]) -> _Stack:
+        """The layers under the profiles of ``chain``, the strongest first."""
+        missing: list[str] = []
+        for name in chain:
+            if name in self._by_profile:
+                break
+            missing.append(name)
+        below = chain[len(missing) : len(missing) + 1]
+        stack = self._by_profile[below[0]] if below else self._bare
+        for name in reversed(missing):
+            doubled = name in self._files.on_disk.profile_problems
+            stack = _over(stack, [(Layer.PROFILE, self._files.profiles[name])], doubled=doubled)
+            self._by_profile[name] = stack
+        return stack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Whole:
     """One stack laid together, and what only shows there. ``judged`` is false where a file is missing from it: whatever
     refers to its content would look wrong."""
@@ -81,7 +116,7 @@ def load(
     """
     above = overrides(environment=environment, flags=flags)
     files = _read(folder, profiles.active(state_folder=state_folder, environment=environment, flag=profile), above)
-    whole = _whole(files, files.chain)
+    whole = _whole(files, _Stacks(files), files.chain)
     problems = _active_problems(files, whole)
     if problems:
         raise ConfigInvalid(problems)
@@ -107,15 +142,19 @@ def check(
     """Everything wrong in ``folder``, whatever else is: as ``load`` sees it, and every other profile as if it were active."""
     above = overrides(environment=environment, flags=flags)
     files = _read(folder, profiles.active(state_folder=state_folder, environment=environment, flag=profile), above)
-    whole = _whole(files, files.chain)
+    stacks = _Stacks(files)
+    whole = _whole(files, stacks, files.chain)
     told = [*_active_problems(files, whole), *_inactive(files)]
+    places = {_place(one) for one in told}
     if not whole.judged:
-        told += _new(_whole(files, ()).problems, told, hint="")
+        told += _new(_whole(files, stacks, ()).problems, places, hint="")
     parents = {name: profiles.extends_of(document) for name, document in files.profiles.items()}
-    for name in sorted(set(files.profiles) - set(files.chain)):
-        chain = profiles.chain(name, parents=parents)
-        if not chain.at:
-            told += _new(_whole(files, chain.names).problems, told, hint=f"when the profile {quoted(name)} is active")
+    sound = profiles.parents_first(parents)
+    for name in sound:
+        stacks.of([name, *filter(None, [parents[name]])])
+    for name in sorted(set(sound) - set(files.chain)):
+        hint = f"when the profile {quoted(name)} is active"
+        told += _new(_whole(files, stacks, (name,)).problems, places, hint=hint)
     return Check(problems=tuple(told), warnings=_warnings(files, whole, environment))
 
 
@@ -143,18 +182,21 @@ def _read(folder: Path, chosen: profiles.ActiveProfile, above: Overrides) -> _Fi
     return replace(files, chain=chain.names, problems=tuple(problems))
 
 
-def _whole(files: _Files, chain: Sequence[str]) -> _Whole:
-    stack = files.stack(chain)
-    documents = {document.file: document for _layer, document in stack}
-    merged = merge([*(_overlay(layer, document) for layer, document in stack), *files.above.overlays])
+def _over(below: _Stack | None, layers: Sequence[tuple[Layer, Document]], *, doubled: bool) -> _Stack:
+    return _Stack(
+        merged=merge([_overlay(*one) for one in layers], onto=None if below is None else below.merged),
+        complete=(below is None or below.complete)
+        and not doubled
+        and all(one.data is not None for _layer, one in layers),
+    )
+
+
+def _whole(files: _Files, stacks: _Stacks, chain: Sequence[str]) -> _Whole:
+    stack, documents = stacks.of(chain), stacks.documents
+    merged = merge(files.above.overlays, onto=stack.merged)
     problems = _conflicts(merged, documents)
     doubts: list[Problem] = []
-    judged = (
-        not files.on_disk.problems
-        and not any(name in files.on_disk.profile_problems for name in chain)
-        and not (files.problems and tuple(chain) == files.chain)
-        and all(document.data is not None for document in documents.values())
-    )
+    judged = not files.on_disk.problems and not (files.problems and tuple(chain) == files.chain) and stack.complete
     if judged:
         for finding in (*findings(merged.values), *unenforced_settings(merged.values)):
             problem = _located(finding, merged, documents, files.folder)
@@ -201,18 +243,22 @@ def _warnings(files: _Files, whole: _Whole, environment: Environment) -> tuple[P
     )
 
 
-def _new(problems: Iterable[Problem], told: Sequence[Problem], *, hint: str) -> list[Problem]:
-    """Those of ``problems`` that speak of no place that was told of already, with ``hint`` added."""
-    places = {(one.file, one.line, one.key_path) for one in told}
-    return [
-        replace(one, hint="; ".join(filter(None, (one.hint, hint))))
-        for one in problems
-        if (one.file, one.line, one.key_path) not in places
+def _place(problem: Problem) -> tuple[str, int | None, str]:
+    return problem.file, problem.line, problem.key_path
+
+
+def _new(problems: Iterable[Problem], places: set[tuple[str, int | None, str]], *, hint: str) -> list[Problem]:
+    """Those of ``problems`` that speak of no place that was told of already, with ``hint`` added; ``places`` takes theirs."""
+    new = [
+        replace(one, hint="; ".join(filter(None, (one.hint, hint)))) for one in problems if _place(one) not in places
     ]
+    places |= {_place(one) for one in new}
+    return new
 
 
 def _inactive(files: _Files) -> tuple[Problem, ...]:
     parents = {name: profiles.extends_of(document) for name, document in files.profiles.items()}
+    sound = frozenset(profiles.parents_first(parents))
     problems: list[Problem] = []
     for name, document in sorted(files.profiles.items()):
         if name in files.chain:
@@ -221,8 +267,9 @@ def _inactive(files: _Files) -> tuple[Problem, ...]:
             problems.append(files.on_disk.profile_problems[name])
         problems += document.problems
         problems += schema_problems(document, model=ProfileFile)
-        chain = profiles.chain(name, parents=parents)
-        broken = profiles.chain_problem(chain, documents=files.profiles)
+        if name in sound:
+            continue
+        broken = profiles.chain_problem(profiles.chain(name, parents=parents), documents=files.profiles)
         if broken is not None and broken not in problems:
             problems.append(broken)
     return tuple(problems)

@@ -73,6 +73,10 @@ class Provenance(Mapping[str, Source]):
             node = node[str(key)]
         return _first(node)
 
+    def tree_of(self) -> dict[str, _Tree]:
+        """The mirror of the values, for laying more over them."""
+        return dict.fromkeys(self._values, self._tree) if isinstance(self._tree, Source) else dict(self._tree)
+
     def leaves(self) -> Iterator[tuple[KeyPath, object, Source]]:
         """Every leaf: its path, value and source, in the order of the values."""
         yield from _leaves(self._values, self._tree, ())
@@ -104,15 +108,15 @@ class Merged:
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
-def merge(overlays: Sequence[Overlay]) -> Merged:
-    """Lay ``overlays`` over each other, the weakest first.
+def merge(overlays: Sequence[Overlay], *, onto: Merged | None = None) -> Merged:
+    """Lay ``overlays`` over each other, the weakest first, and all over ``onto`` where there is one.
 
     Mappings merge key by key; lists and scalars replace; ``None`` removes. The result holds no ``None`` and shares what no
     overlay changed with the overlays, which are never altered.
     """
-    values: dict[str, object] = {}
-    tree: dict[str, _Tree] = {}
-    conflicts: list[Conflict] = []
+    values: dict[str, object] = {} if onto is None else dict(onto.values)
+    tree: dict[str, _Tree] = {} if onto is None else onto.provenance.tree_of()
+    conflicts: list[Conflict] = [] if onto is None else list(onto.conflicts)
     for overlay in overlays:
         values, tree = _over(values, tree, overlay.values, overlay.source, (), conflicts)
     return Merged(values=values, provenance=Provenance(values=values, tree=tree), conflicts=tuple(conflicts))

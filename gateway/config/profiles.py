@@ -9,11 +9,11 @@ from typing import Final, Literal
 from gateway.config.atomic import write_atomically
 from gateway.config.document import Document, read_document
 from gateway.config.environ import Environment
-from gateway.config.layers import PROFILE_NAME, scan
+from gateway.config.layers import PROFILE_NAME, FolderFiles, scan
 from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.wording import listed, quoted
 from gateway.domain.nearest import nearest_name
-from gateway.errors import Problem, UnknownName
+from gateway.errors import ConfigInvalid, Problem, UnknownName
 
 STATE_FILE: Final = "active_profile"
 _LONGEST_NAME_BYTES: Final = 1024
@@ -94,13 +94,13 @@ def use(name: str | None, *, folder: Path, state_folder: Path) -> None:
 
 
 def names(*, folder: Path) -> tuple[str, ...]:
-    """The names of all profiles, sorted."""
-    return tuple(sorted(scan(folder).profiles))
+    """The names of all profiles, sorted. Raises ``ConfigInvalid`` where their folder cannot be listed."""
+    return tuple(sorted(_listed(folder).profiles))
 
 
 def overview(*, folder: Path, active_name: str | None) -> tuple[ProfileSummary, ...]:
-    """All profiles, by name."""
-    files = scan(folder)
+    """All profiles, by name. Raises ``ConfigInvalid`` where their folder, or the one it is in, cannot be listed."""
+    files = _listed(folder)
     return tuple(
         _summary(name, path, read_document(path), files.profile_problems.get(name), active_name)
         for name, path in sorted(files.profiles.items())
@@ -126,14 +126,31 @@ def show(name: str, *, folder: Path, active_name: str | None) -> ProfileDetail:
 
 def chain(name: str, *, parents: Mapping[str, str | None]) -> Chain:
     """Follow ``extends`` from ``name``. ``parents`` holds every profile there is. Pure."""
-    walked = [name]
+    walked, seen = [name], {name}
     while (parent := parents.get(walked[-1])) is not None:
-        if parent in walked:
+        if parent in seen:
             return Chain(names=tuple(walked), cycle=(*walked[walked.index(parent) :], parent), at=walked[-1])
         if parent not in parents:
             return Chain(names=tuple(walked), missing=parent, at=walked[-1])
         walked.append(parent)
+        seen.add(parent)
     return Chain(names=tuple(walked))
+
+
+def parents_first(parents: Mapping[str, str | None]) -> tuple[str, ...]:
+    """The profiles whose chain has neither a cycle nor a missing parent, each behind what it extends. Pure."""
+    ordered: dict[str, None] = {}
+    walked: set[str] = set()
+    for name in parents:
+        path: list[str] = []
+        at: str | None = name
+        while at is not None and at in parents and at not in walked:
+            walked.add(at)
+            path.append(at)
+            at = parents[at]
+        if at is None or at in ordered:
+            ordered |= dict.fromkeys(reversed(path))
+    return tuple(ordered)
 
 
 def extends_of(document: Document) -> str | None:
@@ -186,6 +203,13 @@ def _summary(
         description=description if isinstance(description, str) else "",
         problems=document.problems if doubled is None else (doubled, *document.problems),
     )
+
+
+def _listed(folder: Path) -> FolderFiles:
+    files = scan(folder)
+    if files.unlisted:
+        raise ConfigInvalid(files.unlisted)
+    return files
 
 
 def _require(name: str, known: Mapping[str, Path]) -> None:

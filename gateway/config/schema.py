@@ -5,21 +5,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     StringConstraints,
     create_model,
 )
-from pydantic_core import PydanticCustomError
 
 from gateway.config import fields as of
 from gateway.config.consistency import LANES
 from gateway.config.document import SCHEMA_VERSION
+from gateway.config.entry import Entry
 from gateway.config.fields import Allowed
+from gateway.config.parameters import ParametersEntry
 from gateway.config.settings import SETTINGS, EmbeddedModel, Setting
 from gateway.domain.capabilities import FEATURE_FIELDS, Fact, ModelCapabilities, Origin
 from gateway.domain.resources import GB
@@ -32,19 +30,6 @@ from gateway.domain.role import (
     Role,
     Task,
 )
-
-RESERVED_PARAMETERS: Final = ("input", "messages", "model", "prompt", "stream", "stream_options")
-"""Request fields that a role cannot set: they are the caller's, or the gateway's own."""
-
-
-class Entry(BaseModel):
-    """A mapping in a file: unknown keys are errors, and no value is converted from another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    def given(self) -> dict[str, Any]:
-        """The fields that say something."""
-        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
 class CapabilitiesEntry(Entry):
@@ -136,20 +121,6 @@ class DeadlinesEntry(Entry):
         return Deadlines(**self.given())
 
 
-def _not_reserved(name: str) -> str:
-    if name in RESERVED_PARAMETERS:
-        raise PydanticCustomError("reserved", "reserved")
-    return name
-
-
-ParameterName = Annotated[
-    str,
-    StringConstraints(min_length=1),
-    AfterValidator(_not_reserved),
-    Allowed(f"a request parameter other than {', '.join(RESERVED_PARAMETERS)}"),
-]
-
-
 class RoleEntry(Entry):
     """One role: a model name that clients ask for."""
 
@@ -167,11 +138,7 @@ class RoleEntry(Entry):
     )
     deadlines: DeadlinesEntry | None = None
     stream_failure: Literal["terminate", "continue"] | None = None
-    parameters: dict[ParameterName, JsonValue] | None = Field(
-        default=None,
-        description="request defaults that a client may override",
-        json_schema_extra={"propertyNames": {"not": {"enum": list(RESERVED_PARAMETERS)}}},
-    )
+    parameters: ParametersEntry | None = Field(default=None, description="request defaults that a client may override")
 
     def to_domain(self, *, name: str) -> Role:
         given = self.given()
@@ -184,7 +151,7 @@ class RoleEntry(Entry):
         if self.task is not None:
             given["task"] = Task(self.task)
         if self.parameters is not None:
-            given["parameters"] = MappingProxyType(self.parameters)
+            given["parameters"] = MappingProxyType(dict(self.parameters.written))
         for key in ("preferred", "cloud_fallback"):
             if key in given:
                 given[key] = tuple(given[key])

@@ -17,7 +17,8 @@ from gateway.config.set_path import KeyPath
 from gateway.config.wording import found
 
 MAX_DEPTH: Final = 64
-MAX_EXPANDED_VALUES: Final = 200_000
+MAX_VALUES: Final = 200_000
+"""Values in one file, aliases expanded."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:str"})
@@ -93,6 +94,16 @@ def read_yaml(text: str, *, with_lines: bool = False) -> YamlReading:
         reader.reading.broken = True
         reader.reading.problems.append(_syntax_problem(exc, text))
     return reader.reading
+
+
+def too_many_values(*, line: int | None) -> TextProblem:
+    """The problem of a file so large that checking it, and finding the lines of what is wrong, would take long."""
+    return TextProblem(
+        line=line,
+        found=f"more than {MAX_VALUES} values",
+        allowed=f"at most {MAX_VALUES} values in one file",
+        hint="no configuration needs that many; is it the right file?",
+    )
 
 
 def _syntax_problem(exc: yaml.YAMLError, text: str) -> TextProblem:
@@ -266,14 +277,16 @@ class _Reader:
             return
         top = self._stack[-1]
         top.count += count
-        if self._aliased and top.count > MAX_EXPANDED_VALUES:
+        if self._aliased and top.count > MAX_VALUES:
             raise _Refused(
                 TextProblem(
                     line=_line(event),
-                    found=f"aliases that expand to more than {MAX_EXPANDED_VALUES} values",
+                    found=f"aliases that expand to more than {MAX_VALUES} values",
                     allowed="aliases that stay small",
                 )
             )
+        if top.count > MAX_VALUES:
+            raise _Refused(too_many_values(line=_line(event)))
         if type(top.value) is list:
             if self._with_lines:
                 self.reading.lines.setdefault((*top.path, len(top.value)), _line(event))

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -454,3 +456,31 @@ async def test_a_folder_that_does_not_exist_is_exit_code_3(
         '  command line: --config-dir: found "missing", which is not a folder; allowed: an existing folder\n'
         "hint: mend the lines named above and run `rolegate config validate`\n"
     )
+
+
+@pytest.mark.parametrize("option", ["--memory-gb", "--vram-gb"])
+@pytest.mark.parametrize("given", ["1e308", "100001", "nan", "inf", "-inf", "-1"])
+async def test_memory_that_no_machine_has_is_a_usage_error(option: str, given: str, rolegate: Run) -> None:
+    ran = await rolegate("plan", option, given)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"error: Invalid value for '{option}': {float(given):g} is not in the range from 0 to 100000 GB\n"
+        "hint: see `rolegate plan --help`\n"
+    )
+
+
+async def test_a_rendering_never_takes_the_place_of_a_pipe(rolegate: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ran = await rolegate("router", "render", "--out", str(pipe), "--quiet")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"error: cannot write {pipe}: it is not a regular file\nhint: name a file in a folder you own\n"
+    assert pipe.is_fifo()
+
+
+async def test_profiles_that_cannot_be_read_are_not_no_profiles(rolegate: Run, folder: Path) -> None:
+    shutil.rmtree(folder / "user_profiles")
+    (folder / "user_profiles").write_text("", encoding="utf-8")
+    ran = await rolegate("profiles", "list")
+    assert (ran.code, ran.out) == (3, "")
+    assert f"{folder}/user_profiles: found a file; allowed: a folder\n" in ran.err

@@ -170,7 +170,7 @@ async def test_what_is_not_offered_says_so(world: World) -> None:
         await world.client.embeddings.create(model="ollama", input="x")
     assert refused.value.status_code == 501
     assert refused.value.response.json()["error"]["message"] == (
-        "/v1/embeddings is not offered (use POST /v1/chat/completions)"
+        "/v1/embeddings is not offered (this version serves POST /v1/chat/completions)"
     )
 
 

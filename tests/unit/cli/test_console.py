@@ -1,6 +1,7 @@
 """Data goes to stdout and talk to stderr; on a terminal, in its width."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -109,6 +110,63 @@ def test_a_line_on_a_terminal_wraps_under_its_indent(monkeypatch: pytest.MonkeyP
         "    it needs more memory than",
         "    there is now",
     ]
+
+
+EVIL = "a\x1b[31m\nb\x07\x7f\x9b\r\u2028é"
+SHOWN = "a\\u001b[31m\\nb\\u0007\\u007f\\u009b\\r\\u2028é"
+
+
+def test_control_characters_are_shown_and_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(json=False, quiet=False)
+    console.text(EVIL)
+    console.line(Cell(text=EVIL), EVIL)
+    console.table(Table(columns=(Column(title="MODEL"),), rows=((EVIL,),)))
+    console.talk(EVIL)
+    console.warn([EVIL])
+    assert capsys.readouterr() == (
+        f"{SHOWN}\n{SHOWN}  {SHOWN}\nMODEL\n{SHOWN}\n",
+        f"{SHOWN}\nwarning: {SHOWN}\n",
+    )
+    console.error("one\ntwo\x1b[31m", hint="three\x07")
+    assert capsys.readouterr().err == "error: one\ntwo\\u001b[31m\nhint: three\\u0007\n"
+    console.value({"model": EVIL})
+    out = capsys.readouterr().out
+    assert out == f'{{\n  "model": "{SHOWN}"\n}}\n'
+    assert json.loads(out) == {"model": EVIL}
+
+
+def test_a_terminal_gets_no_escapes_but_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, columns=120)
+    console = Console(json=False, quiet=False)
+    console.line(Cell(text=EVIL, style="red"))
+    console.table(Table(columns=(Column(title="MODEL"),), rows=((Cell(text=EVIL, style="bold"),),)))
+    assert [line for line in screen.lines() if "31m" in line] == [SHOWN, SHOWN]
+    assert not set(screen.getvalue()) & {"\x07", "\x7f", "\x9b", "\r", "\u2028"}
+
+
+def rolegate_in_a_shell(line: str) -> tuple[int, str, str]:
+    finished = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m gateway {line}', sys.executable],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[3],
+        check=False,
+    )
+    return finished.returncode, finished.stdout, finished.stderr
+
+
+@pytest.mark.parametrize("line", ["version", "version --json", "--help", "plan -h", "sing --json"])
+@pytest.mark.parametrize(("where", "why"), [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")])
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_said_plainly(line: str, where: str, why: str) -> None:
+    assert rolegate_in_a_shell(f"{line} {where}") == (1, "", f"error: cannot write to stdout: {why}\n")
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full"])
+def test_talk_that_cannot_be_written_costs_no_data(where: str) -> None:
+    code, out, _err = rolegate_in_a_shell(f"version {where}")
+    assert (code, out[:9]) == (0, "rolegate ")
+    assert rolegate_in_a_shell(f"sing {where}")[0] == 2
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_word(tmp_path: Path) -> None:

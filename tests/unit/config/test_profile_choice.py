@@ -8,7 +8,7 @@ import pytest
 from gateway.config import profiles
 from gateway.config.atomic import write_atomically
 from gateway.config.environ import Environment
-from gateway.errors import UnknownName
+from gateway.errors import ConfigInvalid, UnknownName
 from unit.config.sandbox import Sandbox
 
 NOTHING_SET = Environment(variables={"HOME": "/"})
@@ -51,6 +51,14 @@ def test_an_unknown_profile_cannot_be_shown_or_used(three: Sandbox) -> None:
     with pytest.raises(UnknownName):
         profiles.use("../coding", folder=three.folder, state_folder=three.state)
     assert not three.state.exists()
+
+
+def test_profiles_that_cannot_be_listed_are_not_taken_for_none(sandbox: Sandbox) -> None:
+    sandbox.write({"user_profiles": "a file in the folder's place"})
+    for ask in (profiles.names, lambda *, folder: profiles.overview(folder=folder, active_name=None)):
+        with pytest.raises(ConfigInvalid) as refused:
+            ask(folder=sandbox.folder)
+        assert sandbox.told(refused.value.problems) == ["config/user_profiles: found a file; allowed: a folder"]
 
 
 def test_use_persists_for_the_next_start(three: Sandbox) -> None:

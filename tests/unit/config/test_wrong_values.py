@@ -5,7 +5,7 @@ import pytest
 from unit.config.sandbox import Sandbox
 
 REFERENCE = 'allowed: a model reference, such as "mistral:latest" or "openai:gpt-4o-mini"'
-URL = "allowed: an http:// or https:// address without user, password, query or fragment"
+URL = "allowed: an http:// or https:// address without spaces, user, password, query or fragment"
 TOP = "$schema, cloud_providers, gateway, local_providers, model_profiles, role_mappings, schema_version, selection"
 ROLE = (
     "allow_cloud, cloud_fallback, deadlines, discover, max_deployments, parameters, preferred, requirements, "
@@ -376,6 +376,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "a port of nothing": (
         "gateway: {port: 0}",
         ["1: gateway.port: found 0; allowed: a whole number from 1 to 65535"],
+    ),
+    "a control character in a URL": (
+        'local_providers: {lab: {kind: openai, url: "http://127.0.0.1:1/\\0"}}',
+        [f'1: local_providers.lab.url: found "http://127.0.0.1:1/\\u0000"; {URL}'],
+    ),
+    "an escape in a URL": (
+        'cloud_providers: {lab: {api_endpoint: "http://127.0.0.1:1/\\e[31m"}}',
+        [f'1: cloud_providers.lab.api_endpoint: found "http://127.0.0.1:1/\\u001b[31m"; {URL}'],
     ),
     "a port too high": (
         "gateway: {port: 65536}",

@@ -46,13 +46,10 @@ class SteeredSource:
         self.models: Sequence[Model] = models
         self.up = up
         self.complete = complete
-        self.trouble: Exception | None = None
         self.asked = 0
 
     async def discover(self) -> tuple[ProviderState, Sequence[Model]]:
         self.asked += 1
-        if self.trouble is not None:
-            raise self.trouble
         if self.up:
             state = ProviderState(provider=self.provider, up=True, complete=self.complete, version="1")
             return state, self.models
@@ -79,12 +76,19 @@ class CountingBackend:
 
 @dataclass(kw_only=True)
 class Recorder:
-    """The controller's effects, recorded. ``trouble`` is raised by the next rendering."""
+    """The controller's effects, recorded. ``trouble`` is raised by the next rendering, ``surprise`` by the next look."""
 
     rendered: list[Plan] = field(default_factory=list)
     backends: list[CountingBackend] = field(default_factory=list)
     seen: list[Discovery] = field(default_factory=list)
     trouble: RolegateError | None = None
+    surprise: Exception | None = None
+
+    def hear(self, discovery: Discovery) -> None:
+        self.seen.append(discovery)
+        surprise, self.surprise = self.surprise, None
+        if surprise is not None:
+            raise surprise
 
     def render(self, plan: Plan, discovery: Discovery) -> Mapping[str, object]:
         trouble, self.trouble = self.trouble, None
@@ -98,7 +102,7 @@ class Recorder:
         return self.backends[-1]
 
     def effects(self) -> Effects:
-        return Effects(check=lambda _: None, seen=self.seen.append, render=self.render, build_backend=self.build)
+        return Effects(check=lambda _: None, seen=self.hear, render=self.render, build_backend=self.build)
 
 
 class SteadyMachine:

@@ -23,7 +23,7 @@ from gateway.errors import EngineUnavailable, ModelUnavailable, UnknownName
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes the POSIX way")
 
 PARENT = """
-import asyncio, sys, time
+import asyncio, signal, sys, time
 from pathlib import Path
 
 import psutil
@@ -35,6 +35,8 @@ async def main():
     print(psutil.Process().children()[0].pid, flush=True)
     await asyncio.Event().wait()
 
+# Whoever runs the tests in the background has it ignored, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 

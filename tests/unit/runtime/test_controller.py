@@ -113,10 +113,10 @@ async def test_a_provider_that_had_not_described_all_its_models_is_awaited(tmp_p
 
 
 async def test_the_watch_outlives_whatever_one_look_meets(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = SteeredSource(a_model("ollama:a:1b"))
-    controller = a_controller(a_configuration(tmp_path, a_role()), [source])
+    source, recorder = SteeredSource(a_model("ollama:a:1b")), Recorder()
+    controller = a_controller(a_configuration(tmp_path, a_role()), [source], recorder=recorder)
     await controller.start()
-    source.trouble = KeyError("surprise")
+    recorder.surprise = KeyError("surprise")
     watching = asyncio.create_task(controller.watch())
     await until(lambda: controller.last_error != "")
     asked = source.asked

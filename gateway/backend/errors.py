@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from gateway.domain.failure import FailureClass
+from gateway.domain.failure import STATUS_CLASSES, FailureClass
 from gateway.errors import RolegateError, UpstreamFailed
 
 CERTAIN: Final = MappingProxyType(
@@ -60,25 +60,6 @@ BY_STATUS: Final = MappingProxyType(
     }
 )
 """Exceptions of many causes: the status that upstream answered decides, and this class where there was no answer."""
-
-_STATUS: Final = MappingProxyType(
-    {
-        400: FailureClass.BAD_REQUEST,
-        401: FailureClass.AUTH,
-        402: FailureClass.AUTH,
-        403: FailureClass.AUTH,
-        404: FailureClass.GONE,
-        408: FailureClass.TIMEOUT,
-        410: FailureClass.GONE,
-        413: FailureClass.BAD_REQUEST,
-        422: FailureClass.BAD_REQUEST,
-        425: FailureClass.OVERLOADED,
-        429: FailureClass.RATE_LIMIT,
-        501: FailureClass.CAPABILITY,
-        503: FailureClass.OVERLOADED,
-        529: FailureClass.OVERLOADED,
-    }
-)
 
 _LOCAL: Final = (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError)
 """What Python raises over a value that it cannot work with. Before upstream has begun to answer, that is the caller's."""
@@ -201,7 +182,7 @@ def _by_answer(status: int, words: str) -> FailureClass:
         return FailureClass.CONTEXT_LENGTH
     if status in _WORDED and _CANNOT.search(words):
         return FailureClass.CAPABILITY
-    return _STATUS.get(status, FailureClass.UPSTREAM_ERROR)
+    return STATUS_CLASSES.get(status, FailureClass.UPSTREAM_ERROR)
 
 
 def _told_status(chain: Sequence[BaseException]) -> int | None:

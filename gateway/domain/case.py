@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from gateway.domain.candidates import Directory
 from gateway.domain.fit import Capacity, MemoryNeed, context_for, memory_need
-from gateway.domain.model import Model
+from gateway.domain.model import Model, ModelRef
 from gateway.domain.plan import Via
 from gateway.domain.resources import Resources
 from gateway.domain.role import Policy, Role, Task
@@ -15,12 +15,21 @@ from gateway.domain.trace import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a judgement may look at."""
+    """What a judgement may look at. Memory needs are worked out once per model and context."""
 
     directory: Directory
     capacities: Mapping[str, Capacity]
     resources: Resources
     policy: Policy
+    _needs: dict[tuple[ModelRef, int], MemoryNeed] = field(default_factory=dict, compare=False, repr=False)
+
+    def need(self, model: Model, *, context_tokens: int) -> MemoryNeed:
+        """What ``model`` takes at this context."""
+        key = (model.ref, context_tokens)
+        known = self._needs.get(key)
+        if known is None:
+            known = self._needs[key] = memory_need(model, context_tokens=context_tokens)
+        return known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,6 @@ class Notes:
     def need(self, case: Case) -> MemoryNeed:
         if self._need is None:
             context = context_for(case.model, need_tokens=case.role.requirements.context_need_tokens)
-            self._need = memory_need(case.model, context_tokens=context)
+            self._need = case.world.need(case.model, context_tokens=context)
             self.warnings.extend(self._need.notes)
         return self._need

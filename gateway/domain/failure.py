@@ -64,3 +64,23 @@ FAILURE_RULES: Final = MappingProxyType(
         FailureClass.CANCELLED: _rule(moves_on=False, cools=False, status=499, code="cancelled"),
     }
 )
+
+STATUS_CLASSES: Final = MappingProxyType(
+    {
+        400: FailureClass.BAD_REQUEST,
+        401: FailureClass.AUTH,
+        402: FailureClass.RATE_LIMIT,
+        403: FailureClass.AUTH,
+        404: FailureClass.GONE,
+        408: FailureClass.TIMEOUT,
+        410: FailureClass.GONE,
+        413: FailureClass.BAD_REQUEST,
+        422: FailureClass.BAD_REQUEST,
+        425: FailureClass.OVERLOADED,
+        429: FailureClass.RATE_LIMIT,
+        501: FailureClass.CAPABILITY,
+        503: FailureClass.OVERLOADED,
+        529: FailureClass.OVERLOADED,
+    }
+)
+"""What an HTTP status says by itself, on every lane. An account without credit (402) needs no new key to heal."""

@@ -11,7 +11,6 @@ from gateway.domain.fit import (
     capacities,
     context_for,
     gigabytes,
-    memory_need,
     takes_no_memory_of_ours,
     trained_context_tokens,
 )
@@ -177,7 +176,7 @@ def _first_conflict(
         if len(users[ref]) < 2:
             continue
         need, loser, label = max(users[ref])
-        joint = memory_need(models[ref], context_tokens=context_for(models[ref], need_tokens=need))
+        joint = world.need(models[ref], context_tokens=context_for(models[ref], need_tokens=need))
         shortfall = fit_shortfall(models[ref], need=joint, world=world)
         if shortfall is not None:
             return loser, label, f"shared with other roles: {shortfall}"
@@ -204,7 +203,7 @@ def _deployment(one: _Chosen, *, order: int, joint: Mapping[ModelRef, int], worl
     loaded_elsewhere = takes_no_memory_of_ours(model, provider)
     context = trained_context_tokens(model) if loaded_elsewhere else joint[model.weights_ref]
     facts: dict[str, Fact[bool] | None] = {name: getattr(model.capabilities, name) for name in FEATURE_FIELDS}
-    need = None if loaded_elsewhere or context is None else memory_need(model, context_tokens=context)
+    need = None if loaded_elsewhere or context is None else world.need(model, context_tokens=context)
     return Deployment(
         ref=model.ref,
         lane=model.lane,

@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from gateway.domain.failure import FailureClass
+from gateway.domain.failure import STATUS_CLASSES, FailureClass
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 
@@ -69,24 +69,6 @@ _BY_KIND: Final = MappingProxyType(
         "model_not_found": FailureClass.GONE,
         "not_found_error": FailureClass.GONE,
         "invalid_request_error": FailureClass.BAD_REQUEST,
-    }
-)
-_BY_STATUS: Final = MappingProxyType(
-    {
-        400: FailureClass.BAD_REQUEST,
-        401: FailureClass.AUTH,
-        402: FailureClass.RATE_LIMIT,
-        403: FailureClass.AUTH,
-        404: FailureClass.GONE,
-        408: FailureClass.TIMEOUT,
-        410: FailureClass.GONE,
-        413: FailureClass.BAD_REQUEST,
-        422: FailureClass.BAD_REQUEST,
-        425: FailureClass.OVERLOADED,
-        429: FailureClass.RATE_LIMIT,
-        501: FailureClass.CAPABILITY,
-        503: FailureClass.OVERLOADED,
-        529: FailureClass.OVERLOADED,
     }
 )
 
@@ -193,7 +175,7 @@ def _failure(found: Complaint, *, status: int | None, keyed: bool, loading: bool
         return FailureClass.LOAD_FAILED
     if status in {401, 403} and not keyed:
         return FailureClass.UPSTREAM_ERROR
-    return _BY_STATUS.get(status, FailureClass.UPSTREAM_ERROR)
+    return STATUS_CLASSES.get(status, FailureClass.UPSTREAM_ERROR)
 
 
 def _by_words(found: Complaint, *, status: int | None) -> FailureClass | None:

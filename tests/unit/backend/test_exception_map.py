@@ -172,7 +172,12 @@ def test_a_value_that_litellm_cannot_work_with_is_told_without_its_traceback() -
     assert (failed.failure, str(failed)) == (FailureClass.BAD_REQUEST, "'int' object has no attribute 'get'")
 
 
-@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize("keyed", [True, False])
+def test_an_account_without_credit_is_a_spent_quota(*, keyed: bool) -> None:
+    assert upstream_failed(answered(402), keyed=keyed).failure is FailureClass.RATE_LIMIT
+
+
+@pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_was_not_sent_cannot_have_been_refused(status: int) -> None:
     assert upstream_failed(answered(status), keyed=False).failure is FailureClass.UPSTREAM_ERROR
     assert upstream_failed(answered(status)).failure is FailureClass.AUTH

@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ def compact_json(payload: object, *, status: int = 200) -> web.Response:
     return web.Response(body=compact(payload), status=status, content_type="application/json", charset="utf-8")
 
 
-class FakeServer:
+class FakeServer(ABC):
     """Base of the fakes. ``async with fake:`` (or ``with fake.in_thread():`` where the test has no event loop).
 
     * ``fake.url``, ``fake.port``; the port is kept when the server is stopped and started again.
@@ -116,9 +117,9 @@ class FakeServer:
     def heal(self) -> None:
         self.faults.clear()
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """What a subclass serves."""
-        raise NotImplementedError
 
     def refusal(self, error: WireError, *, path: str) -> web.Response:
         """How a subclass words an error."""

@@ -28,6 +28,10 @@ AWAIT_S: Final = 3.0
 """How often it looks again while a provider that did not answer at start-up is awaited."""
 
 
+PAUSE_S: Final = 1.0
+"""The least time between two looks, whatever asks for them."""
+
+
 class RouterConfigWriter(Protocol):
     def __call__(self, plan: Plan, discovery: Discovery) -> Mapping[str, object]:
         """Render the plan and keep it as ``router.yaml``; returns what was rendered."""
@@ -127,9 +131,15 @@ class Controller:
             self._wake.clear()
             try:
                 await self._look_again()
+            except RolegateError as error:
+                self._last_error = str(error)
             except Exception as error:  # noqa: BLE001  (whatever one look met, the next one has to come)
                 self._last_error = str(error) or type(error).__name__
                 _log.exception("looking again failed")
+            else:
+                self._last_error = ""
+            # A model that is listed and not served would otherwise have us look at every request for it.
+            await asyncio.sleep(min(PAUSE_S, self._await_s))
 
     def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed) -> None:
         """Implements the relay's ``Observer``: a model that upstream no longer has is worth a look at once."""

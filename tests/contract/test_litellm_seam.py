@@ -299,7 +299,7 @@ async def test_cancelling_a_waiting_call_closes_upstream(
     [
         (400, FailureClass.BAD_REQUEST),
         (401, FailureClass.AUTH),
-        (402, FailureClass.AUTH),
+        (402, FailureClass.RATE_LIMIT),
         (403, FailureClass.AUTH),
         (404, FailureClass.GONE),
         (418, FailureClass.UPSTREAM_ERROR),

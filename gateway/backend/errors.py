@@ -30,7 +30,7 @@ CERTAIN: Final = MappingProxyType(
         "LiteLLMUnknownProvider": FailureClass.GONE,
         "ModelNotMappedError": FailureClass.UPSTREAM_ERROR,
         "ModifyResponseException": FailureClass.CONTENT_POLICY,
-        "PaymentRequiredError": FailureClass.AUTH,
+        "PaymentRequiredError": FailureClass.RATE_LIMIT,
         "RateLimitError": FailureClass.RATE_LIMIT,
         "RejectedRequestError": FailureClass.CONTENT_POLICY,
         "SensitiveDataRouteException": FailureClass.CONTENT_POLICY,

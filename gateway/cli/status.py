@@ -102,7 +102,7 @@ def _providers(providers: Sequence[Any]) -> Table:
             (
                 Cell(text=str(one["name"]), style="bold"),
                 str(one["kind"]),
-                Cell(text="up", style="green") if one["up"] else Cell(text="down", style="red"),
+                _state(one),
                 str(one["models"]),
                 str(one["version"] or "-"),
                 str(one["error"] or "-"),
@@ -111,6 +111,15 @@ def _providers(providers: Sequence[Any]) -> Table:
         ),
         empty="no provider is configured",
     )
+
+
+def _state(provider: Mapping[str, Any]) -> Cell:
+    """Nobody asks a cloud provider whether it is up; what can be known is whether it could be called."""
+    if provider.get("has_key") is False:
+        return Cell(text="no key", style="yellow")
+    if provider.get("has_key"):
+        return Cell(text="has a key", style="green")
+    return Cell(text="up", style="green") if provider["up"] else Cell(text="down", style="red")
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:

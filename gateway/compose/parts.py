@@ -11,7 +11,7 @@ from gateway.catalog.scores import ScoreTable
 from gateway.config.environ import Environment
 from gateway.config.settings import Configuration
 from gateway.domain.model import Model, ModelRef, Provider, ProviderKind
-from gateway.domain.ports import Clock, Endpoint, ModelSource, ProviderState
+from gateway.domain.ports import Clock, EmbeddedEngine, Endpoint, KeySource, ModelSource, ProviderState
 from gateway.domain.secret import Secret
 from gateway.embedded.engine import Engine
 from gateway.errors import EngineUnavailable, ProviderDown
@@ -49,7 +49,7 @@ class EnvironmentKeys:
 class Endpoints:
     """Where the models of OpenAI-wire providers answer. Implements ``EndpointResolver``."""
 
-    def __init__(self, *, providers: Mapping[str, Provider], engine: Engine | None, keys: EnvironmentKeys) -> None:
+    def __init__(self, *, providers: Mapping[str, Provider], engine: EmbeddedEngine | None, keys: KeySource) -> None:
         self._providers = providers
         self._engine = engine
         self._keys = keys

@@ -101,6 +101,7 @@ class Controller:
                 "name": state.provider.name,
                 "kind": state.provider.kind.value,
                 "up": state.up,
+                "has_key": state.provider.has_key if state.provider.cloud else None,
                 "error": state.error,
                 "version": state.version,
                 "models": counts[state.provider.name],

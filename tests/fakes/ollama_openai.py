@@ -110,13 +110,17 @@ class _Layer:
         parts = self._fake.native_chunks(native)
         heading = _heading(body["model"], "chat.completion.chunk")
         if body.get("stream"):
-            usage = body.get("stream_options", {}).get("include_usage", False)
-            frames = _frames(parts, heading=heading, include_usage=usage)
-            return await self._fake.answer_stream(
-                request, frames, content_type="text/event-stream", error_chunk=lambda _: _lost_error(heading)
-            )
+            frames = _frames(parts, heading=heading, include_usage=_usage_asked(body))
+            return await self._stream(request, frames, heading=heading)
         whole = gathered([part async for part in parts])
         return await self._fake.answer_json(request, _completion(whole, body["model"]))
+
+    async def _stream(
+        self, request: web.Request, frames: AsyncIterator[bytes], *, heading: dict[str, Any]
+    ) -> web.StreamResponse:
+        return await self._fake.answer_stream(
+            request, frames, content_type="text/event-stream", error_chunk=lambda _: _lost_error(heading)
+        )
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         body = wire.decode(await request.read(), _COMPLETION)
@@ -126,11 +130,8 @@ class _Layer:
         parts = self._fake.native_chunks(asked, verb="generate")
         heading = _heading(body["model"], "text_completion")
         if body.get("stream"):
-            usage = body.get("stream_options", {}).get("include_usage", False)
-            frames = _text_frames(parts, heading=heading, include_usage=usage)
-            return await self._fake.answer_stream(
-                request, frames, content_type="text/event-stream", error_chunk=lambda _: _lost_error(heading)
-            )
+            frames = _text_frames(parts, heading=heading, include_usage=_usage_asked(body))
+            return await self._stream(request, frames, heading=heading)
         whole = gathered([part async for part in parts])
         choice = {"text": whole["message"]["content"], "index": 0, "finish_reason": whole.get("done_reason")}
         return await self._fake.answer_json(request, {**heading, "choices": [choice], "usage": _usage(whole)})
@@ -151,6 +152,10 @@ class _Layer:
 def _listed(name: str) -> dict[str, Any]:
     owner = name.split("/", maxsplit=1)[0] if "/" in name else "library"
     return {"id": name, "object": "model", "created": 1_785_578_400, "owned_by": owner}
+
+
+def _usage_asked(body: dict[str, Any]) -> bool:
+    return bool(body.get("stream_options", {}).get("include_usage", False))
 
 
 def _heading(model: str, kind: str) -> dict[str, Any]:

@@ -150,3 +150,16 @@ async def test_a_provider_that_goes_and_comes_is_told_in_the_log(
     await controller.look()
     told = [one.getMessage() for one in caplog.records if "provider" in one.getMessage()]
     assert told == ["provider does not answer any more", "provider answers"]
+
+
+async def test_a_cloud_provider_says_whether_it_has_a_key(tmp_path: Path) -> None:
+    sources = [
+        SteeredSource(),
+        SteeredSource(provider=a_cloud()),
+        SteeredSource(provider=a_cloud("other", has_key=False)),
+    ]
+    controller = a_controller(a_configuration(tmp_path, a_role()), sources)
+    await controller.start()
+    assert {one["name"]: one["has_key"] for one in controller.providers()} == {
+        "ollama": None, "openai": True, "other": False,
+    }  # fmt: skip

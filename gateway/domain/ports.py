@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.domain.model import Model, ModelRef, Provider
+from gateway.domain.record import RequestRecord
 from gateway.domain.resources import Resources
 from gateway.domain.secret import Secret
 
@@ -137,3 +138,10 @@ class CompletionBackend(Protocol):
 
     async def close(self) -> None:
         """Discard the Router and what it left behind in LiteLLM's globals."""
+
+
+class Journal(Protocol):
+    """Where requests are remembered."""
+
+    def record(self, request: RequestRecord) -> None:
+        """Take note of a request that is over. Returns at once and never raises: it is called on the hot path."""

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-import orjson
-
-from gateway.errors import BadRequest, Unsupported
-from gateway.relay.depth import MAX_DEPTH, too_deep_field
+from gateway.errors import Unsupported
+from gateway.relay.fields import a_boolean, a_number, a_whole_number, an_object, check_fields, wrong
+from gateway.relay.json_object import model_of, read_object, wants_usage
 from gateway.relay.needs import Needs, needs_of
 
-MAX_MODEL_CHARS: Final = 256
-"""A name this long is nobody's; a longer one would only be searched for, logged and repeated at length."""
 MAX_TOP_LOGPROBS: Final = 20
 MAX_STOPS: Final = 64
 
@@ -34,36 +31,21 @@ class ChatRequest:
     @staticmethod
     def parse(body: bytes) -> "ChatRequest":
         """Read and check a request body. Raises ``BadRequest`` naming the field at fault, or ``Unsupported``."""
-        try:
-            content = orjson.loads(body)
-        except orjson.JSONDecodeError as exc:
-            raise BadRequest(f"the body is not valid JSON: {exc}") from exc
-        if not isinstance(content, dict):
-            raise BadRequest(f"the body must be a JSON object; found {_kind(content)}")
-        deep = too_deep_field(content, raw=body)
-        if deep is not None:
-            where = deep if len(deep) <= 60 else f"{deep[:57]}..."
-            allowed = f"at most {MAX_DEPTH} levels of objects and lists in the whole body"
-            raise BadRequest(f"{where}: found JSON nested too deeply; allowed: {allowed}", param=where)
-        model = content.get("model")
-        if not isinstance(model, str) or not model:
-            raise _wrong("model", found=model, allowed="the name of a role or model")
-        if len(model) > MAX_MODEL_CHARS:
-            allowed = f"the name of a role or model, of at most {MAX_MODEL_CHARS} characters"
-            raise BadRequest(f"model: found a name of {len(model)} characters; allowed: {allowed}", param="model")
-        for key, (allowed, accepts) in _FIELDS.items():
-            value = content.get(key)
-            if value is not None and not accepts(value):
-                raise _wrong(key, found=value, allowed=allowed)
+        return ChatRequest.of(read_object(body))
+
+    @staticmethod
+    def of(content: Mapping[str, object]) -> "ChatRequest":
+        """Check a body that has been read already, or made from a request on another wire."""
+        model = model_of(content)
+        check_fields(content, _FIELDS)
         _check_offered(content)
         _check_messages(content.get("messages"))
         _check_tools(content.get("tools"))
         _check_format(content.get("response_format"))
-        options = content.get("stream_options") or {}
         return ChatRequest(
             model=model,
             stream=content.get("stream") is True,
-            include_usage=options.get("include_usage") is True,
+            include_usage=wants_usage(content),
             body=content,
         )
 
@@ -87,26 +69,26 @@ def _check_offered(content: Mapping[str, object]) -> None:
 
 def _check_messages(messages: object) -> None:
     if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", found=messages, allowed="a list of at least one message")
+        raise wrong("messages", found=messages, allowed="a list of at least one message")
     for number, message in enumerate(messages):
         where = f"messages[{number}]"
         if not isinstance(message, dict):
-            raise _wrong(where, found=message, allowed="an object")
+            raise wrong(where, found=message, allowed="an object")
         role = message.get("role")
         if not isinstance(role, str) or role not in _ROLES:
-            raise _wrong(f"{where}.role", found=role, allowed=", ".join(sorted(_ROLES)))
+            raise wrong(f"{where}.role", found=role, allowed=", ".join(sorted(_ROLES)))
         _check_content(message, where=f"{where}.content")
         calls = message.get("tool_calls")
         if calls is not None and not isinstance(calls, list):
-            raise _wrong(f"{where}.tool_calls", found=calls, allowed="a list of tool calls")
+            raise wrong(f"{where}.tool_calls", found=calls, allowed="a list of tool calls")
         for index, call in enumerate(calls or ()):
             function = call.get("function") if isinstance(call, dict) else None
             if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                 allowed = "an object with a function and its name"
-                raise _wrong(f"{where}.tool_calls[{index}]", found=call, allowed=allowed)
+                raise wrong(f"{where}.tool_calls[{index}]", found=call, allowed=allowed)
             if not isinstance(function.get("arguments", ""), str):
                 allowed = "a string of JSON"
-                raise _wrong(
+                raise wrong(
                     f"{where}.tool_calls[{index}].function.arguments", found=function["arguments"], allowed=allowed
                 )
 
@@ -116,11 +98,11 @@ def _check_content(message: Mapping[str, object], *, where: str) -> None:
     if content is None:
         if message["role"] == "assistant":
             return
-        raise _wrong(where, found=None, allowed="a string or a list of parts")
+        raise wrong(where, found=None, allowed="a string or a list of parts")
     if isinstance(content, str):
         return
     if not isinstance(content, list):
-        raise _wrong(where, found=content, allowed="a string or a list of parts")
+        raise wrong(where, found=content, allowed="a string or a list of parts")
     for number, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind in _NOT_TAKEN:
@@ -128,21 +110,21 @@ def _check_content(message: Mapping[str, object], *, where: str) -> None:
             raise Unsupported(f"{where}[{number}]: this gateway does not take {what}", param=f"{where}[{number}]")
         if not isinstance(kind, str) or kind not in _PART_SHAPES:
             allowed = "a part of type " + ", ".join(sorted(_PART_SHAPES))
-            raise _wrong(f"{where}[{number}]", found=part, allowed=allowed)
+            raise wrong(f"{where}[{number}]", found=part, allowed=allowed)
         if not _PART_SHAPES[kind](part):
-            raise _wrong(f"{where}[{number}]", found=part, allowed=f"a part of type {kind} with its {kind}")
+            raise wrong(f"{where}[{number}]", found=part, allowed=f"a part of type {kind} with its {kind}")
 
 
 def _check_tools(tools: object) -> None:
     if tools is None:
         return
     if not isinstance(tools, list):
-        raise _wrong("tools", found=tools, allowed="a list of tools")
+        raise wrong("tools", found=tools, allowed="a list of tools")
     for number, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             allowed = 'an object of type "function" with a function and its name'
-            raise _wrong(f"tools[{number}]", found=tool, allowed=allowed)
+            raise wrong(f"tools[{number}]", found=tool, allowed=allowed)
 
 
 def _check_format(response_format: object) -> None:
@@ -150,32 +132,10 @@ def _check_format(response_format: object) -> None:
         return
     kind = response_format.get("type")
     if kind not in _FORMATS:
-        raise _wrong("response_format.type", found=kind, allowed=", ".join(_FORMATS))
+        raise wrong("response_format.type", found=kind, allowed=", ".join(_FORMATS))
     schema = response_format.get("json_schema")
     if kind == "json_schema" and not (isinstance(schema, dict) and isinstance(schema.get("schema"), dict)):
-        raise _wrong("response_format.json_schema", found=schema, allowed="an object with a schema")
-
-
-def _number(low: float, high: float) -> tuple[str, Callable[[object], bool]]:
-    def accepts(value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-
-    return f"a number from {low:g} to {high:g}", accepts
-
-
-def _integer(low: int, high: int | None = None) -> tuple[str, Callable[[object], bool]]:
-    def accepts(value: object) -> bool:
-        return type(value) is int and value >= low and (high is None or value <= high)
-
-    return f"a whole number from {low}" if high is None else f"a whole number from {low} to {high}", accepts
-
-
-def _boolean() -> tuple[str, Callable[[object], bool]]:
-    return "true or false", lambda value: isinstance(value, bool)
-
-
-def _object() -> tuple[str, Callable[[object], bool]]:
-    return "an object", lambda value: isinstance(value, dict)
+        raise wrong("response_format.json_schema", found=schema, allowed="an object with a schema")
 
 
 def _is_stop(value: object) -> bool:
@@ -196,27 +156,27 @@ def _is_tool_choice(value: object) -> bool:
 
 
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
-    "stream": _boolean(),
-    "stream_options": _object(),
-    "n": _integer(1, 128),
-    "temperature": _number(0, 2),
-    "top_p": _number(0, 1),
-    "min_p": _number(0, 1),
-    "top_k": _integer(-1),
-    "presence_penalty": _number(-2, 2),
-    "frequency_penalty": _number(-2, 2),
-    "seed": _integer(-(1 << 63), (1 << 63) - 1),
-    "max_tokens": _integer(1),
-    "max_completion_tokens": _integer(1),
+    "stream": a_boolean(),
+    "stream_options": an_object(),
+    "n": a_whole_number(1, 128),
+    "temperature": a_number(0, 2),
+    "top_p": a_number(0, 1),
+    "min_p": a_number(0, 1),
+    "top_k": a_whole_number(-1),
+    "presence_penalty": a_number(-2, 2),
+    "frequency_penalty": a_number(-2, 2),
+    "seed": a_whole_number(-(1 << 63), (1 << 63) - 1),
+    "max_tokens": a_whole_number(1),
+    "max_completion_tokens": a_whole_number(1),
     "stop": (f"a string or a list of at most {MAX_STOPS} strings", _is_stop),
-    "logprobs": _boolean(),
-    "top_logprobs": _integer(0, MAX_TOP_LOGPROBS),
-    "logit_bias": _object(),
+    "logprobs": a_boolean(),
+    "top_logprobs": a_whole_number(0, MAX_TOP_LOGPROBS),
+    "logit_bias": an_object(),
     "tool_choice": ('"none", "auto", "required" or an object that names a function', _is_tool_choice),
-    "parallel_tool_calls": _boolean(),
-    "response_format": _object(),
+    "parallel_tool_calls": a_boolean(),
+    "response_format": an_object(),
     "reasoning_effort": ("one of " + ", ".join(_EFFORTS), _is_effort),
-    "reasoning": _object(),
+    "reasoning": an_object(),
 }
 
 _PART_SHAPES: Final[Mapping[str, Callable[[Mapping[str, object]], bool]]] = {
@@ -229,19 +189,3 @@ _NOT_TAKEN: Final[Mapping[str, str]] = {"file": "files", "input_audio": "audio"}
 
 def _has_text(value: object, key: str) -> bool:
     return isinstance(value, dict) and isinstance(value.get(key), str)
-
-
-def _wrong(where: str, *, found: object, allowed: str) -> BadRequest:
-    return BadRequest(f"{where}: found {_kind(found)}; allowed: {allowed}", param=where)
-
-
-def _kind(value: object) -> str:
-    """What ``value`` is, short enough to quote."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "an empty list" if not value else "a list"
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."

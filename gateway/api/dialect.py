@@ -1,0 +1,30 @@
+"""The wires that callers speak, as the data plane's one endpoint sees them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.errors import RolegateError
+from gateway.relay.inquiry import Inquiry
+from gateway.relay.wire import AnswerWire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as the relay takes it, and how its answer is to be written."""
+
+    inquiry: Inquiry
+    wire: AnswerWire
+
+
+class Dialect(Protocol):
+    """One way to ask for an answer: its requests, its answers and its errors. Holds no request state."""
+
+    @property
+    def name(self) -> str:
+        """A word for the log and the journal: ``chat``, ``completions``, ``responses``, ``messages``."""
+
+    def asked(self, body: bytes) -> Asked:
+        """Read a request body. Raises ``BadRequest`` naming the field at fault in the caller's own terms, or ``Unsupported``."""
+
+    def error(self, error: RolegateError) -> bytes:
+        """The body of an error answer."""

@@ -1,0 +1,36 @@
+"""What is remembered of a request once it is over."""
+
+from dataclasses import dataclass
+
+from gateway.errors import AttemptFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """One request of the data plane. Nothing of what was asked or answered is in it.
+
+    ``endpoint`` is the dialect's word (``chat``, ``embeddings``, …); ``role`` the role or model reference asked for, empty
+    where it was unknown; ``model`` the reference of the deployment that answered, empty when none did. ``status`` is the HTTP
+    status as sent; an answer that broke off after it began has ``failure`` and still 200. ``failure`` is the error's code,
+    empty for success, ``cancelled`` when the caller went away. Token counts are ``None`` where upstream gave none;
+    ``first_token_ms`` and ``duration_ms`` count from the request's arrival. ``cloud`` says that data left the machine.
+    """
+
+    request_id: str
+    time_s: float
+    endpoint: str
+    role: str
+    stream: bool
+    status: int
+    failure: str
+    model: str
+    generation: int | None
+    cloud: bool
+    attempts: tuple[AttemptFacts, ...]
+    fallback_reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    first_token_ms: float | None
+    duration_ms: float
+    message: str
+    """Why it failed, as the caller was told; empty for success."""

@@ -1,0 +1,56 @@
+"""What a field of a request may hold, and the complaint about one that holds something else."""
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from gateway.errors import BadRequest
+
+Check = tuple[str, Callable[[object], bool]]
+"""What is allowed, in words, and the test of it."""
+
+
+def check_fields(content: Mapping[str, object], checks: Mapping[str, Check]) -> None:
+    """Raise ``BadRequest`` for the first field that is there, is not null, and fails its check."""
+    for key, (allowed, accepts) in checks.items():
+        value = content.get(key)
+        if value is not None and not accepts(value):
+            raise wrong(key, found=value, allowed=allowed)
+
+
+def a_number(low: float, high: float) -> Check:
+    def accepts(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+    return f"a number from {low:g} to {high:g}", accepts
+
+
+def a_whole_number(low: int, high: int | None = None) -> Check:
+    def accepts(value: object) -> bool:
+        return type(value) is int and value >= low and (high is None or value <= high)
+
+    return f"a whole number from {low}" if high is None else f"a whole number from {low} to {high}", accepts
+
+
+def a_boolean() -> Check:
+    return "true or false", lambda value: isinstance(value, bool)
+
+
+def an_object() -> Check:
+    return "an object", lambda value: isinstance(value, dict)
+
+
+def wrong(where: str, *, found: object, allowed: str) -> BadRequest:
+    return BadRequest(f"{where}: found {kind_of(found)}; allowed: {allowed}", param=where)
+
+
+def kind_of(value: object) -> str:
+    """What ``value`` is, short enough to quote."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an empty list" if not value else "a list"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,7 +9,9 @@ RolegateError
 │   ├── RequestTooLarge      it is over a size limit
 │   ├── RequestTooSlow       it did not arrive in time
 │   ├── Unsupported          it asks for something this gateway does not offer
-│   └── NoCapableDeployment  deployments exist, but none can serve it
+│   ├── NoCapableDeployment  deployments exist, but none can serve it
+│   └── ModelInUse           a model that roles need was to be removed
+├── JournalUnreadable        the request journal cannot be read
 ├── NoModelForRole           selection left a role without any deployment
 ├── UpstreamFailed           one call to one deployment failed, with its class
 ├── RequestFailed            every deployment that could serve a request was tried, and none did
@@ -171,6 +173,27 @@ class NoCapableDeployment(BadRequest):
         self.role, self.ruled_out = role, tuple(ruled_out)
         reasons = "; ".join(f"{model}: {reason}" for model, reason in self.ruled_out)
         super().__init__(f'no deployment of role "{role}" can serve this request: {reasons}', param="model")
+
+
+class ModelInUse(BadRequest):
+    """A model that roles need was to be removed."""
+
+    code = "model_in_use"
+    http_status = 409
+
+    def __init__(self, *, model: str, roles: Sequence[str]) -> None:
+        self.model, self.roles = model, tuple(roles)
+        named = "the role" if len(self.roles) == 1 else "the roles"
+        super().__init__(
+            f"{model} serves {named} {', '.join(self.roles)}",
+            hint="take it out of what they prefer, or insist: --force on the command line, ?force=1 over HTTP",
+        )
+
+
+class JournalUnreadable(RolegateError):
+    """The request journal cannot be read: damaged, of another version, or not ours to read."""
+
+    code = "journal_unreadable"
 
 
 class NoModelForRole(RolegateError):

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.domain.keeping import Held, LoadReport, UnloadReport
 from gateway.domain.model import Model, ModelRef, Provider
 from gateway.domain.record import RequestRecord
 from gateway.domain.resources import Resources
@@ -54,6 +55,29 @@ class ModelSource(Protocol):
         """Ask now. Never raises for a provider that is down: the state says so."""
 
 
+class ModelKeeper(Protocol):
+    """What can be done to the models of one provider. Each of its calls asks the provider now, and raises ``ProviderFailed``
+    (``ProviderDown`` when it does not answer) or ``BadRequest`` for what cannot be done to this model."""
+
+    @property
+    def provider(self) -> Provider: ...
+
+    async def held(self) -> Sequence[Held]:
+        """What the provider has in memory."""
+
+    async def load(
+        self, model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float
+    ) -> LoadReport:
+        """Bring ``model`` into memory with the load profile that every call to it has, and wait until it is there, at most
+        ``within_s``. ``keep_alive`` (``None``: the provider's own) says how long it stays without requests."""
+
+    async def unload(self, model: Model, *, within_s: float) -> UnloadReport:
+        """Let go of ``model``, and wait until it is out of memory, at most ``within_s``."""
+
+    async def remove(self, model: Model) -> None:
+        """Delete ``model`` from the provider's disk."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Where an OpenAI-wire server answers now. ``key`` is ``None`` when it asks for none."""
@@ -75,6 +99,9 @@ class EmbeddedEngine(Protocol):
     def running(self) -> frozenset[str]:
         """The names served by a child that is up now."""
 
+    def holds(self, name: str, *, context_tokens: int | None) -> bool:
+        """Is a child up that serves ``name`` with room for ``context_tokens``?"""
+
     async def stop(self, name: str) -> None:
         """End the child that serves ``name``, if any."""
 
@@ -86,6 +113,9 @@ class EndpointResolver(Protocol):
     """Finds the OpenAI-wire endpoint of a deployment's model."""
 
     async def resolve(self, ref: ModelRef, *, context_tokens: int | None) -> Endpoint: ...
+
+    def resident(self, ref: ModelRef, *, context_tokens: int | None) -> bool:
+        """Does the model answer at once, with room for that context? True for every server that is not ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +166,14 @@ class CompletionBackend(Protocol):
         without a finish signal raises it with ``truncated``. Closing the iterator closes upstream.
         """
 
+    async def embed(
+        self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
+    ) -> Mapping[str, object]:
+        """An OpenAI embedding list (a plain mapping, the vectors unchecked) from one call to one deployment.
+
+        ``body`` is an OpenAI embedding request. Raises ``UpstreamFailed``.
+        """
+
     async def close(self) -> None:
         """Discard the Router and what it left behind in LiteLLM's globals."""
 
@@ -145,3 +183,34 @@ class Journal(Protocol):
 
     def record(self, request: RequestRecord) -> None:
         """Take note of a request that is over. Returns at once and never raises: it is called on the hot path."""
+
+
+class JournalState(Protocol):
+    """How the writing of the journal goes."""
+
+    @property
+    def dropped(self) -> int:
+        """Requests that were recorded since the start and could not be kept."""
+
+    def flush(self, *, within_s: float) -> bool:
+        """Write down what is only in memory yet; whether that was done in time. Blocks."""
+
+
+class JournalReader(Protocol):
+    """What the journal remembers. Methods block, and raise ``RolegateError`` for a journal that cannot be read; one that was
+    never written to is empty."""
+
+    def recent(
+        self,
+        *,
+        limit: int,
+        failed: bool = False,
+        role: str | None = None,
+        since_s: float | None = None,
+        before: str | None = None,
+    ) -> Sequence[RequestRecord]:
+        """The newest requests first, in the order in which they ended. ``since_s`` leaves out what arrived before that time
+        (epoch seconds), ``before`` all that ended no earlier than the request with that id."""
+
+    def find(self, request_id: str) -> RequestRecord | None:
+        """The newest request with that id; callers may choose ids, and choose one twice."""

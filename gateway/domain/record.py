@@ -34,3 +34,29 @@ class RequestRecord:
     duration_ms: float
     message: str
     """Why it failed, as the caller was told; empty for success."""
+
+
+def request_data(one: RequestRecord) -> dict[str, object]:
+    """A record as plain data, in the shape that the command and the route answer with. Its attempts look as in errors."""
+    return {
+        "id": one.request_id,
+        "time_s": round(one.time_s, 3),
+        "endpoint": one.endpoint,
+        "role": one.role,
+        "stream": one.stream,
+        "status": one.status,
+        "failure": one.failure,
+        "model": one.model,
+        "cloud": one.cloud,
+        "generation": one.generation,
+        "attempts": [
+            {"model": each.model, "class": each.failure, "status": each.status, "ms": round(each.ms, 1)}
+            for each in one.attempts
+        ],
+        "fallback_reason": one.fallback_reason,
+        "prompt_tokens": one.prompt_tokens,
+        "completion_tokens": one.completion_tokens,
+        "first_token_ms": None if one.first_token_ms is None else round(one.first_token_ms, 1),
+        "duration_ms": round(one.duration_ms, 1),
+        "message": one.message,
+    }

@@ -1,0 +1,20 @@
+"""The request journal of one installation: where it lies, who writes it, who reads it."""
+
+from pathlib import Path
+from typing import Final
+
+from gateway.telemetry.journal import JournalFile
+from gateway.telemetry.journal_reader import JournalFileReader
+from gateway.telemetry.logs import Redactor
+
+JOURNAL_FILE: Final = "journal.sqlite"
+
+
+def journal_of(state_folder: Path, *, redactor: Redactor) -> JournalFile:
+    """The journal that a gateway writes; not started yet. The caller closes it."""
+    return JournalFile(path=state_folder / JOURNAL_FILE, redactor=redactor)
+
+
+def journal_reader_of(state_folder: Path) -> JournalFileReader:
+    """The same journal as commands and routes read it."""
+    return JournalFileReader(path=state_folder / JOURNAL_FILE)

@@ -1,0 +1,62 @@
+"""The request journal as it is read: by commands with or without a gateway, and by the gateway's own admin route."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from gateway.domain.record import RequestRecord
+from gateway.errors import JournalUnreadable
+from gateway.telemetry.journal_table import NAMES, UnknownLayout, laid_out, opened_to_read, record_of
+
+
+class JournalFileReader:
+    """Reads the file that ``JournalFile`` writes, in this process or another. Implements ``JournalReader``.
+
+    Each call opens the file anew and never changes a row. Calls block, so they belong off an event loop; any thread may make
+    them.
+    """
+
+    def __init__(self, *, path: Path) -> None:
+        self._path = path
+
+    def recent(
+        self,
+        *,
+        limit: int,
+        failed: bool = False,
+        role: str | None = None,
+        since_s: float | None = None,
+        before: str | None = None,
+    ) -> Sequence[RequestRecord]:
+        conditions: list[tuple[str, Any]] = []
+        if failed:
+            conditions.append(("failure <> ?", ""))
+        if role is not None:
+            conditions.append(("role = ?", role))
+        if since_s is not None:
+            conditions.append(("time_s >= ?", since_s))
+        if before is not None:
+            conditions.append(("seq < (SELECT max(seq) FROM requests WHERE request_id = ?)", before))
+        where = f"WHERE {' AND '.join(one for one, _ in conditions)} " if conditions else ""
+        return self._rows(f"{where}ORDER BY seq DESC LIMIT ?", *(value for _, value in conditions), limit)
+
+    def find(self, request_id: str) -> RequestRecord | None:
+        return next(iter(self._rows("WHERE request_id = ? ORDER BY seq DESC LIMIT 1", request_id)), None)
+
+    def _rows(self, clauses: str, *values: Any) -> tuple[RequestRecord, ...]:
+        if not self._path.exists():
+            return ()
+        try:
+            with closing(opened_to_read(self._path)) as connection:
+                if not laid_out(connection):
+                    return ()
+                # The clauses are written above; what was asked for is only ever among the values.
+                rows = connection.execute(f"SELECT {NAMES} FROM requests {clauses}", values).fetchall()  # noqa: S608
+            return tuple(map(record_of, rows))
+        except (sqlite3.Error, OSError, UnknownLayout, ValueError, TypeError) as exc:
+            raise JournalUnreadable(
+                f"the request journal {self._path} cannot be read: {exc}",
+                hint="if it stays so, move it away: the gateway begins a new one",
+            ) from exc

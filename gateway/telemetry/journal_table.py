@@ -1,0 +1,189 @@
+"""The journal's file: its layout, how it is opened, and requests as its rows.
+
+It is a file of its own beside the registry's, not a table in it: a registry file found broken is put aside with its write-ahead
+log, which would cut that log from under a journal that is open all the time.
+"""
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.domain.record import RequestRecord
+from gateway.errors import AttemptFacts
+from gateway.telemetry.logs import Redactor
+
+LAYOUT: Final = 1
+"""Raised when the rows change their shape. It is kept as the file's ``user_version``."""
+
+MOST_TEXT: Final = 300
+MOST_MESSAGE: Final = 2_000
+"""Characters kept of a name and of a message: callers and upstreams choose their length."""
+
+_COLUMNS: Final = (
+    ("request_id", "TEXT NOT NULL"),
+    ("time_s", "REAL NOT NULL"),
+    ("endpoint", "TEXT NOT NULL"),
+    ("role", "TEXT NOT NULL"),
+    ("stream", "INTEGER NOT NULL"),
+    ("status", "INTEGER NOT NULL"),
+    ("failure", "TEXT NOT NULL"),
+    ("model", "TEXT NOT NULL"),
+    ("generation", "INTEGER"),
+    ("cloud", "INTEGER NOT NULL"),
+    ("attempts", "TEXT NOT NULL"),
+    ("fallback_reason", "TEXT NOT NULL"),
+    ("prompt_tokens", "INTEGER"),
+    ("completion_tokens", "INTEGER"),
+    ("first_token_ms", "REAL"),
+    ("duration_ms", "REAL NOT NULL"),
+    ("message", "TEXT NOT NULL"),
+)
+NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
+
+_CREATE: Final = f"CREATE TABLE requests (seq INTEGER PRIMARY KEY, {', '.join(map(' '.join, _COLUMNS))})"
+_INSERT: Final = f"INSERT INTO requests ({NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  (our names)
+
+_BUSY_TIMEOUT_S: Final = 1.0
+_BUSY_PAUSE_S: Final = 0.01
+_MOST_INTEGER: Final = 2**63 - 1
+
+Row = Sequence[Any]
+
+
+class UnknownLayout(Exception):
+    """The file is a database, but none that this version writes; the text says what was found."""
+
+
+def opened_to_write(path: Path) -> sqlite3.Connection:
+    """A connection that any one thread may use, the file made and laid out if need be. Raises ``UnknownLayout``, ``OSError``
+    and ``sqlite3.Error``."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
+    try:
+        if not laid_out(connection):
+            _lay_out(connection)
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def opened_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot change a row. Raises ``sqlite3.Error`` also when there is no file."""
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
+    )
+
+
+def laid_out(connection: sqlite3.Connection) -> bool:
+    """Whether the table is there; not so in a file that nothing was written to yet. Raises ``UnknownLayout``."""
+    ((layout,),) = connection.execute("PRAGMA user_version").fetchall()
+    if layout == LAYOUT:
+        return True
+    if layout:
+        raise UnknownLayout(f"its layout is {layout}, and this version knows layout {LAYOUT}")
+    if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
+        raise UnknownLayout("it is the database of something else")
+    return False
+
+
+def write(connection: sqlite3.Connection, rows: Iterable[Row], *, keep_rows: int, keep_after_s: float) -> None:
+    """Append ``rows`` and remove those over either bound, all or nothing. What it costs to remove follows the number of rows
+    removed, not of those kept: they are the oldest, so they lie together."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        connection.executemany(_INSERT, rows)
+        connection.execute("DELETE FROM requests WHERE seq <= (SELECT max(seq) FROM requests) - ?", (keep_rows,))
+        first = connection.execute(
+            "SELECT seq FROM requests WHERE time_s >= ? ORDER BY seq LIMIT 1", (keep_after_s,)
+        ).fetchone()
+        if first is None:
+            connection.execute("DELETE FROM requests")
+        else:
+            connection.execute("DELETE FROM requests WHERE seq < ?", first)
+
+
+def row_of(record: RequestRecord, *, redactor: Redactor) -> Row:
+    """A record as SQLite takes it whatever callers and upstreams put in it, with secrets masked."""
+
+    def text(value: str, *, most: int = MOST_TEXT) -> str:
+        clean = redactor.clean(value).encode("utf-8", "replace").decode()
+        return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+    attempts = [
+        (text(one.model), text(one.failure), _integer(one.status), _number(one.ms) or 0.0) for one in record.attempts
+    ]
+    return (
+        text(record.request_id),
+        _number(record.time_s) or 0.0,
+        text(record.endpoint),
+        text(record.role),
+        int(record.stream),
+        _integer(record.status) or 0,
+        text(record.failure),
+        text(record.model),
+        _integer(record.generation),
+        int(record.cloud),
+        json.dumps(attempts, ensure_ascii=False),
+        text(record.fallback_reason),
+        _integer(record.prompt_tokens),
+        _integer(record.completion_tokens),
+        _number(record.first_token_ms),
+        _number(record.duration_ms) or 0.0,
+        text(record.message, most=MOST_MESSAGE),
+    )
+
+
+def record_of(row: Row) -> RequestRecord:
+    """The record of a row with the columns ``NAMES``."""
+    told = dict(zip((name for name, _ in _COLUMNS), row, strict=True))
+    attempts = tuple(
+        AttemptFacts(model=model, failure=failure, status=status, ms=ms)
+        for model, failure, status, ms in json.loads(told.pop("attempts"))
+    )
+    stream, cloud = bool(told.pop("stream")), bool(told.pop("cloud"))
+    return RequestRecord(attempts=attempts, stream=stream, cloud=cloud, **told)
+
+
+def _lay_out(connection: sqlite3.Connection) -> None:
+    """Make the table, as one transaction: another process may be doing the same to the same new file."""
+    _switch_to_wal(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        if not laid_out(connection):
+            connection.execute(_CREATE)
+            connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for its busy timeout here, so this does."""
+    until_s = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            with closing(connection.execute("PRAGMA journal_mode=WAL")):
+                return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+
+
+def _integer(value: int | None) -> int | None:
+    return value if value is not None and abs(value) <= _MOST_INTEGER else None
+
+
+def _number(value: float | None) -> float | None:
+    """Finite, or unknown. An integer may be too large to be a float at all."""
+    try:
+        number = math.nan if value is None else float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

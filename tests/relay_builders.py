@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from builders import a_provider
+from gateway.domain.capabilities import FEATURE_FIELDS
 from gateway.domain.model import Lane, ModelRef, Provider, ProviderKind
 from gateway.domain.plan import Deployment, RolePlan, Via
 from gateway.domain.ports import CompletionBackend, Endpoint, KeySource
@@ -24,8 +25,9 @@ from gateway.relay.openai_lane import OpenAILane
 from gateway.relay.relay import Relay
 from gateway.relay.request import ChatRequest
 from gateway.relay.route import Route
+from gateway.relay.wire import ChatWire
 
-ALL_FEATURES: Final = frozenset({"supports_tools", "supports_function_calling", "supports_vision", "supports_thinking"})
+ALL_FEATURES: Final = frozenset(FEATURE_FIELDS)
 KIND_OF_LANE: Final = {
     Lane.OLLAMA: ProviderKind.OLLAMA,
     Lane.OPENAI: ProviderKind.OPENAI,
@@ -96,6 +98,9 @@ class Endpoints:
     async def resolve(self, ref: ModelRef, *, context_tokens: int | None) -> Endpoint:
         return Endpoint(base_url=self._urls[ref.provider], model=ref.name, key=self._key)
 
+    def resident(self, ref: ModelRef, *, context_tokens: int | None) -> bool:
+        return True
+
 
 class ScriptedBackend:
     """A litellm lane without LiteLLM: yields chunks, then raises the failure if there is one."""
@@ -155,7 +160,9 @@ def a_request(**changes: Any) -> ChatRequest:
 
 
 async def ask(relay: Relay, route: Route, **changes: Any) -> Answer | StreamingAnswer:
-    return await relay.chat(request=a_request(**changes), route=route, request_id="req-1")
+    request = a_request(**changes)
+    wire = ChatWire(include_usage=request.include_usage)
+    return await relay.answer(inquiry=request, wire=wire, route=route, request_id="req-1")
 
 
 async def ask_whole(relay: Relay, route: Route, **changes: Any) -> tuple[Answer, dict[str, Any]]:
@@ -170,10 +177,21 @@ async def ask_stream(relay: Relay, route: Route, **changes: Any) -> StreamingAns
     return answer
 
 
+async def delivered(answer: StreamingAnswer) -> bytes:
+    """All of a stream, as it was written."""
+    frames: list[bytes] = []
+
+    async def write(data: bytes) -> None:
+        frames.append(data)
+
+    await answer.deliver(write)
+    await answer.aclose()
+    return b"".join(frames)
+
+
 async def heard(answer: StreamingAnswer) -> list[Any]:
     """Every event of a stream as JSON, ``"[DONE]"`` for the last word."""
-    data = b"".join([frame async for frame in answer.frames])
-    await answer.aclose()
+    data = await delivered(answer)
     events = [event.removeprefix(b"data: ") for event in data.split(b"\n\n") if event]
     return ["[DONE]" if event == b"[DONE]" else orjson.loads(event) for event in events]
 

@@ -1,6 +1,7 @@
 """The ASGI application, assembled in one place: routes, then what wraps them, in order."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -11,12 +12,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.admin import Admin
-from gateway.api.chat import ChatCompletions
+from gateway.api.chat import Chat
+from gateway.api.completions import Completions
+from gateway.api.dialect import Dialect
+from gateway.api.embeddings import Embeddings
+from gateway.api.endpoint import Endpoint
 from gateway.api.errors import error_body
 from gateway.api.health import Health
+from gateway.api.messages import Messages
 from gateway.api.models import Models
 from gateway.api.origin import LoopbackOnly
 from gateway.api.reply import send_body
+from gateway.api.responses import Responses
+from gateway.domain.ports import Journal
 from gateway.errors import RolegateError, Unsupported
 from gateway.relay.error_shape import error_object
 from gateway.relay.relay import Relay
@@ -27,10 +35,6 @@ _log = logging.getLogger(__name__)
 
 CHAT_PATH: Final = "/v1/chat/completions"
 _NOT_OFFERED: Final = (
-    "/v1/completions",
-    "/v1/embeddings",
-    "/v1/responses",
-    "/v1/messages",
     "/v1/audio/{rest:path}",
     "/v1/images/{rest:path}",
     "/v1/files",
@@ -46,27 +50,42 @@ def build_app(
     switchboard: Switchboard,
     body_limit_bytes: int,
     loopback_only: bool,
+    journal: Journal | None = None,
+    more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
     """The whole application. ``loopback_only`` turns on the Host and Origin checks."""
-    chat = ChatCompletions(relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes)
+
+    def endpoint(dialect: Dialect) -> ASGIApp:
+        return Endpoint(
+            dialect, relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes, journal=journal
+        )
+
+    hot: dict[str, ASGIApp] = {
+        CHAT_PATH: endpoint(Chat()),
+        "/v1/completions": endpoint(Completions()),
+        "/v1/embeddings": endpoint(Embeddings()),
+        "/v1/responses": endpoint(Responses()),
+        "/v1/messages": endpoint(Messages()),
+    }
     models = Models(switchboard=switchboard)
     health = Health(switchboard=switchboard)
     admin = Admin(controller=controller, switchboard=switchboard)
     routes = [
-        Route(CHAT_PATH, chat, methods=["POST"]),
+        *(Route(path, app, methods=["POST"]) for path, app in hot.items()),
         Route("/v1/models", models.list),
         Route("/v1/models/{id:path}", models.show),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
         Route("/admin/v1/status", admin.status),
         Route("/admin/v1/plan", admin.plan),
+        *more_routes,
         *(Route(path, _not_offered, methods=["GET", "POST", "DELETE"]) for path in _NOT_OFFERED),
     ]
     app: ASGIApp = Starlette(
         routes=routes,
         exception_handlers={RolegateError: _our_error, HTTPException: _http_error},
     )
-    app = _HotPath(app, chat=chat)
+    app = _HotPath(app, hot=hot)
     if loopback_only:
         app = LoopbackOnly(app)
     return _LastLine(app)
@@ -95,17 +114,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 class _HotPath:
-    """Takes chat requests before the router: they are nearly all of the traffic, and need none of it."""
+    """Takes the data plane's requests before the router: they are nearly all of the traffic, and need none of it."""
 
-    def __init__(self, app: ASGIApp, *, chat: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, hot: Mapping[str, ASGIApp]) -> None:
         self._app = app
-        self._chat = chat
+        self._hot = hot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == CHAT_PATH and scope["method"] == "POST":
-            await self._chat(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        app = self._app
+        if scope["type"] == "http" and scope["method"] == "POST":
+            app = self._hot.get(scope["path"], app)
+        await app(scope, receive, send)
 
 
 class _LastLine:

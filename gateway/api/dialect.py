@@ -10,10 +10,11 @@ from gateway.relay.wire import AnswerWire
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request as the relay takes it, and how its answer is to be written."""
+    """A request as the relay takes it, and how its answer is to be written: ``wire`` is ``None`` for embeddings, whose answer has
+    one form only."""
 
     inquiry: Inquiry
-    wire: AnswerWire
+    wire: AnswerWire | None = None
 
 
 class Dialect(Protocol):

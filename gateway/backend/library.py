@@ -76,6 +76,7 @@ def load_library() -> Library:
     from litellm.llms.openai.common_utils import BaseOpenAILLM
 
     litellm.suppress_debug_info = True  # it prints advice to stdout otherwise
+    litellm.DEFAULT_MAX_RETRIES = 0  # an embedding call takes this for a given 0
     warnings.filterwarnings("ignore", _NEVER_BEGUN, RuntimeWarning)
     # There is no setting for it: what it builds its HTTP clients with says that they follow redirects, prompt and all.
     for owner, name in (

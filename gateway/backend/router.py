@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from gateway.backend.chunks import ends, has_content, plain_chunk
+from gateway.backend.embedding import embedding_arguments, plain_embeddings
 from gateway.backend.errors import upstream_failed
 from gateway.backend.library import Library, load_library
 from gateway.domain.failure import FailureClass
@@ -142,6 +143,23 @@ class LiteLLMBackend:
                 yield plain
         finally:
             await upstream.aclose()
+
+    async def embed(
+        self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
+    ) -> Mapping[str, object]:
+        """See ``CompletionBackend.embed``. Of ``body``, ``EMBEDDING_FIELDS`` that are not null are handed on, and nothing of the
+        role's defaults, which are a chat's."""
+        call = self._found(role=role, ref=ref)
+        until = asyncio.get_running_loop().time() + total_s
+        arguments = {
+            **{name: value for name, value in call.arguments.items() if name not in REQUEST_FIELDS},
+            **embedding_arguments(body),
+            "num_retries": 0,
+            "max_retries": 0,
+            "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
+        }
+        answer = await self._awaited(self._library.module.aembedding(**arguments), until=until, keyed=call.keyed)
+        return plain_embeddings(answer)
 
     async def close(self) -> None:
         """See ``CompletionBackend.close``. Calls that still run are not ended; a second close does nothing."""

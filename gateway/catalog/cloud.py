@@ -31,7 +31,9 @@ class CloudFact:
     supports_function_calling: bool | None = None
     supports_vision: bool | None = None
     supports_thinking: bool | None = None
+    supports_audio: bool | None = None
     supports_response_schema: bool | None = None
+    supports_prefill: bool | None = None
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
 
@@ -60,6 +62,9 @@ class CloudFact:
             supports_tools=_fact(self.supports_function_calling),
             supports_vision=_fact(self.supports_vision),
             supports_thinking=_fact(self.supports_thinking),
+            supports_audio=_fact(self.supports_audio),
+            supports_json_schema=_fact(self.supports_response_schema),
+            supports_prefill=_fact(self.supports_prefill),
         )
 
 
@@ -130,7 +135,9 @@ def _read_entry(key: str, entry: Mapping[str, object]) -> CloudFact:
         supports_function_calling=_flag(entry, "supports_function_calling"),
         supports_vision=_flag(entry, "supports_vision"),
         supports_thinking=_flag(entry, "supports_reasoning"),
+        supports_audio=_flag(entry, "supports_audio_input"),
         supports_response_schema=_flag(entry, "supports_response_schema"),
+        supports_prefill=_flag(entry, "supports_assistant_prefill"),
         input_usd_per_mtok=input_price,
         output_usd_per_mtok=output_price,
     )

@@ -1,13 +1,14 @@
 """`rolegate models`: what exists, and what is known of it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
+from gateway.cli import keeping
 from gateway.cli.command import Call, add_command, add_group
+from gateway.cli.keeping import Reference
 from gateway.cli.named import unknown
-from gateway.cli.pulling import PullDisplay
 from gateway.cli.tables import Cell, Column, Table
 from gateway.errors import NoModelForRole
 
@@ -31,15 +32,13 @@ _SCORES: Final[Mapping[str, str]] = {
     "tool_calling": "TOOLS",
 }
 
-Reference = Annotated[str, typer.Argument(metavar="MODEL", show_default=False)]
-
 
 def add_to(app: typer.Typer) -> None:
     group = add_group(app, name="models", about="The models that exist, and what is known of them.")
     add_command(group, list_models, name="list")
     add_command(group, show, name="show")
     add_command(group, validate, name="validate")
-    add_command(group, pull, name="pull")
+    keeping.add_to(group)
 
 
 def list_models(call: Call) -> None:
@@ -62,7 +61,9 @@ def show(call: Call, *, model: Reference) -> None:
     survey = call.survey(call.workspace())
     found = _find(model, survey=survey)
     if call.console.json:
-        call.console.value({**_listed_data(found), "capabilities": _capability_data(found), "warnings": found.warnings})
+        from gateway.runtime.keeping_data import capability_data
+
+        call.console.value({**_listed_data(found), "capabilities": capability_data(found), "warnings": found.warnings})
         return
     console = call.console
     console.line(Cell(text=str(found.ref), style="bold"), _kind(found), f"lane {found.lane.value}")
@@ -111,16 +112,6 @@ def validate(call: Call) -> int:
         if not (missing or contradicted or degraded):
             call.console.talk("every reference leads to a model, and no declared fact is contradicted")
     return NoModelForRole.exit_code if degraded else 0
-
-
-def pull(call: Call, *, model: Reference) -> None:
-    """Fetch a model of the embedded engine."""
-    with PullDisplay(name=model, console=call.console) as display:
-        path = call.workspace().pull(model, progress=display.progress)
-    if call.console.json:
-        call.console.value({"model": model, "path": str(path)})
-    else:
-        call.console.text(str(path))
 
 
 def _find(text: str, *, survey: "Survey") -> "Model":
@@ -227,23 +218,6 @@ def _list_row(model: "Model") -> tuple[Cell | str, ...]:
         "yes" if model.resident else "",
         *("-" if (fact := getattr(known, name)) is None else f"{fact.value:.2f}" for name in _SCORES),
     )
-
-
-def _capability_data(model: "Model") -> dict[str, object]:
-    from gateway.domain.capabilities import CAPABILITY_FIELDS
-
-    facts = {name: getattr(model.capabilities, name) for name in CAPABILITY_FIELDS}
-    return {
-        name: fact
-        and {
-            "value": fact.value,
-            "origin": fact.origin.value,
-            "confidence": fact.confidence,
-            "tier": fact.tier,
-            "source": fact.source,
-        }
-        for name, fact in facts.items()
-    }
 
 
 def _capability_table(model: "Model") -> Table:

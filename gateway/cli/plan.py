@@ -44,8 +44,6 @@ VramGb = Annotated[
     ),
 ]
 
-JSON_SCHEMA_NOTE: Final = "every lane can hold an answer to a JSON schema, so --json-schema rules nothing out"
-
 
 def add_to(app: typer.Typer) -> None:
     add_command(app, plan, name="plan")
@@ -92,13 +90,12 @@ def explain(
     workspace = call.workspace(profile=profile, memory_gb=memory_gb, vram_gb=vram_gb)
     survey = call.survey(workspace)
     asked = survey.configuration.roles[must_know("role", role, known=survey.configuration.roles)]
-    features = [name for name, wanted in (("supports_tools", tools), ("supports_vision", vision)) if wanted]
+    flags = {"supports_tools": tools, "supports_vision": vision, "supports_json_schema": json_schema}
+    features = [name for name, wanted in flags.items() if wanted]
     if features or context is not None:
         asked = _asking_more(asked, features=features, context_tokens=context)
         survey = workspace.reselect(survey, role=asked)
     trace, served = survey.selection.trace(role), survey.selection.plan.roles[role]
-    if json_schema:
-        call.console.talk(JSON_SCHEMA_NOTE)
     if call.console.json:
         call.console.value(_explain_data(served, trace))
     else:

@@ -17,6 +17,7 @@ from gateway.embedded.engine import Engine
 from gateway.errors import EngineUnavailable, ProviderDown
 from gateway.registry.cache import CapabilityCache
 from gateway.registry.cloud import CloudSource
+from gateway.registry.corrections import Corrections
 from gateway.registry.embedded import EmbeddedSource
 from gateway.registry.enrich import Enricher
 from gateway.registry.ollama import OllamaSource
@@ -64,6 +65,11 @@ class Endpoints:
             raise ProviderDown(f"{provider.name} has no address", provider=provider.name)
         return Endpoint(base_url=provider.url, model=ref.name, key=self._keys.key(provider.name))
 
+    def resident(self, ref: ModelRef, *, context_tokens: int | None) -> bool:
+        if self._providers[ref.provider].kind is not ProviderKind.EMBEDDED or self._engine is None:
+            return True
+        return self._engine.holds(ref.name, context_tokens=context_tokens)
+
 
 class SwitchedOff:
     """A provider that the operator's settings keep out. Implements ``ModelSource``."""
@@ -99,7 +105,9 @@ class Parts:
         self._cache = CapabilityCache(path=state_folder / CACHE_FILE)
         self._facts = CloudFacts.read()
         self._enricher = Enricher(declared=configuration.declared, providers=self.providers, scores=ScoreTable.load())
-        self.registry = Registry([self._source(one) for one in configuration.providers])
+        self.registry = Registry(
+            [self._source(one) for one in configuration.providers], corrections=Corrections(store=self._cache)
+        )
 
     def _source(self, provider: Provider) -> ModelSource:
         match provider.kind:

@@ -6,14 +6,20 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
+from starlette.routing import Route
+
 from gateway.api.app import build_app
+from gateway.api.model_routes import ModelRoutes
 from gateway.api.origin import is_loopback_host
+from gateway.api.requests import Requests
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
+from gateway.compose.journal import journal_of, journal_reader_of
+from gateway.compose.keeping import live_keeping, live_resources
 from gateway.compose.listening import Server, bind, loop_factory
 from gateway.compose.parts import Endpoints, Parts, SystemClock, missing_models
 from gateway.compose.workspace import Options, Workspace
@@ -33,6 +39,7 @@ from gateway.relay.ollama_lane import OllamaLane
 from gateway.relay.openai_lane import OpenAILane
 from gateway.relay.relay import Relay
 from gateway.relay.request import ChatRequest
+from gateway.relay.wire import ChatWire
 from gateway.rendering.output import to_yaml
 from gateway.resources import HostProbe
 from gateway.runtime.clashes import check_names
@@ -63,14 +70,15 @@ def serve(options: Options, *, announce: Announce) -> int:
     with bind(settings.host, settings.port) as listener:
         if options.settings.get("embedded"):
             _fetch_missing(workspace, announce=announce)
+        redactor = Redactor(secrets)
         with (
-            logging_to(sys.stderr, form=settings.log_format, level=logging.INFO, redactor=Redactor(secrets)),
+            logging_to(sys.stderr, form=settings.log_format, level=logging.INFO, redactor=redactor),
             asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
             # What goes wrong in a request is logged where it is known; their own words would repeat it, traceback and all.
             for name in ("uvicorn.error", "LiteLLM", "LiteLLM Router"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-            runner.run(_Serving(workspace, announce=announce).run(listener))
+            runner.run(_Serving(workspace, announce=announce, redactor=redactor).run(listener))
     return 0
 
 
@@ -113,8 +121,9 @@ def _fetch_missing(workspace: Workspace, *, announce: Announce) -> None:
 class _Serving:
     """One run of the gateway."""
 
-    def __init__(self, workspace: Workspace, *, announce: Announce) -> None:
+    def __init__(self, workspace: Workspace, *, announce: Announce, redactor: Redactor) -> None:
         self._workspace = workspace
+        self._journal = journal_of(workspace.state_folder, redactor=redactor)
         self._announce = announce
         self._configuration = workspace.configuration()
         self._clock = SystemClock()
@@ -133,8 +142,11 @@ class _Serving:
             ),
             clock=self._clock,
         )
-        relay = self._relay(parts, observer=controller)
-        server = self._server(relay=relay, controller=controller)
+        ollama = OllamaLane(connections=Connections(clock=self._clock), clock=self._clock, keys=parts.keys)
+        relay = self._relay(parts, ollama=ollama, observer=controller)
+        routes = self._admin_routes(parts, controller=controller, ollama=ollama)
+        server = self._server(relay=relay, controller=controller, more_routes=routes)
+        self._journal.start()
         try:
             async with _beside(self._come_up(server, relay=relay, controller=controller), server=server):
                 await server.serve(sockets=[listener])
@@ -142,8 +154,9 @@ class _Serving:
             await relay.close()
             await self._switchboard.close()
             await parts.close()
+            await asyncio.to_thread(self._journal.close)
 
-    def _server(self, *, relay: Relay, controller: Controller) -> Server:
+    def _server(self, *, relay: Relay, controller: Controller, more_routes: Sequence[Route]) -> Server:
         settings = self._configuration.gateway
         app = build_app(
             relay=relay,
@@ -151,8 +164,25 @@ class _Serving:
             switchboard=self._switchboard,
             body_limit_bytes=settings.body_limit_bytes,
             loopback_only=is_loopback_host(settings.host),
+            journal=self._journal,
+            more_routes=more_routes,
         )
         return Server(app, switchboard=self._switchboard)
+
+    def _admin_routes(self, parts: Parts, *, controller: Controller, ollama: OllamaLane) -> list[Route]:
+        requests = Requests(reader=journal_reader_of(self._workspace.state_folder), state=self._journal)
+        models = ModelRoutes(
+            keeping=live_keeping(
+                parts=parts,
+                controller=controller,
+                switchboard=self._switchboard,
+                let_go=lambda model: ollama.forget(model.ref),
+            ),
+            resources=live_resources(
+                parts=parts, probe=HostProbe(), controller=controller, switchboard=self._switchboard
+            ),
+        )
+        return [Route("/admin/v1/requests", requests.recent), *models.routes()]
 
     async def _come_up(self, server: Server, *, relay: Relay, controller: Controller) -> None:
         """Listen first, so that health checks are answered while the first plan is made; then greet, and watch from then on."""
@@ -197,28 +227,32 @@ class _Serving:
             alone = replace(route, plan=replace(plan, deployments=plan.deployments[:1]))
             try:
                 async with asyncio.timeout(GREETING_S):
-                    answer = await relay.chat(
-                        request=ChatRequest.parse(GREETING % name.encode()), route=alone, request_id="greeting"
+                    await relay.answer(
+                        inquiry=ChatRequest.parse(GREETING % name.encode()),
+                        wire=ChatWire(include_usage=False),
+                        route=alone,
+                        request_id="greeting",
                     )
             except (RolegateError, TimeoutError) as error:
                 reason = str(error) or f"no answer within {GREETING_S:g} s"
                 self._announce(Note(text=f"the first completion failed: {reason}"))
                 return ""
             elapsed_ms = (self._clock.monotonic() - started) * 1000
-            return f"{answer.deployment.ref} answered {name} in {elapsed_ms:.0f} ms"
+            return f"{plan.deployments[0].ref} answered {name} in {elapsed_ms:.0f} ms"
         return ""
 
-    def _relay(self, parts: Parts, *, observer: Observer) -> Relay:
+    def _relay(self, parts: Parts, *, ollama: OllamaLane, observer: Observer) -> Relay:
         endpoints = Endpoints(providers=parts.providers, engine=parts.engine, keys=parts.keys)
         return Relay(
             lanes={
-                Lane.OLLAMA: OllamaLane(connections=Connections(clock=self._clock), clock=self._clock, keys=parts.keys),
+                Lane.OLLAMA: ollama,
                 Lane.OPENAI: OpenAILane(connections=Connections(clock=self._clock), endpoints=endpoints),
                 Lane.LITELLM: LiteLLMLane(),
             },
             clock=self._clock,
             breakers=self._breakers,
             observer=observer,
+            refusals=parts.registry.corrections,
         )
 
     def _check(self, discovery: Discovery) -> None:

@@ -138,7 +138,7 @@ def _local_provider(path: KeyPath, kind: str, entry: Mapping[str, object]) -> It
                 yield Finding(
                     path=(*path, key),
                     found=f"{key} for the embedded engine",
-                    allowed="kind, models, lane, max_parallel",
+                    allowed="kind, models, lane, max_parallel, queue, queue_wait_s",
                     hint="it runs on this machine and finds its own address",
                 )
         yield from _embedded_models((*path, "models"), entry.get("models"))

@@ -72,6 +72,8 @@ Celsius = Annotated[float, Field(gt=0, le=150), Allowed("a number of degrees Cel
 Price = Annotated[float, Field(ge=0, le=1_000_000), Allowed("a number of US dollars from 0 to 1000000")]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000), Allowed("a whole number of tokens from 1 to 100000000")]
 Parallel = Annotated[int, Field(ge=1, le=10_000), Allowed("a whole number from 1 to 10000")]
+Queue = Annotated[int, Field(ge=0, le=1_000_000), Allowed("a whole number from 0 to 1000000")]
+Characters = Annotated[int, Field(ge=1, le=1_000_000), Allowed("a whole number of characters from 1 to 1000000")]
 MaxDeployments = Annotated[int, Field(ge=1, le=64), Allowed("a whole number from 1 to 64")]
 Flag = Annotated[bool, Allowed("true or false")]
 Line = Annotated[str, StringConstraints(min_length=1), Allowed("text")]

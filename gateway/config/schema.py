@@ -20,11 +20,14 @@ from gateway.config.fields import Allowed
 from gateway.config.parameters import ParametersEntry
 from gateway.config.settings import SETTINGS, EmbeddedModel, Setting
 from gateway.domain.capabilities import FEATURE_FIELDS, Fact, ModelCapabilities, Origin
+from gateway.domain.model import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S
 from gateway.domain.resources import GB
 from gateway.domain.role import (
     DEFAULT_CONTEXT_TOKENS,
     DEFAULT_MAX_DEPLOYMENTS,
     Deadlines,
+    HoldBack,
+    Manner,
     Policy,
     Requirements,
     Role,
@@ -48,6 +51,10 @@ class CapabilitiesEntry(Entry):
     supports_vision: of.Flag | None = None
     supports_tools: of.Flag | None = None
     supports_thinking: of.Flag | None = None
+    supports_audio: of.Flag | None = Field(default=None, description="takes sound as input")
+    supports_json_schema: of.Flag | None = Field(default=None, description="keeps its answer to a JSON schema")
+    supports_insert: of.Flag | None = Field(default=None, description="fills in the middle (suffix)")
+    supports_prefill: of.Flag | None = Field(default=None, description="goes on with a final assistant message")
     min_memory_gb: of.Gigabytes | None = None
     recommended_memory_gb: of.Gigabytes | None = None
     thermal_sensitivity: of.Score | None = None
@@ -82,6 +89,10 @@ class RequirementsEntry(Entry):
     supports_vision: of.Flag | None = None
     supports_tools: of.Flag | None = None
     supports_thinking: of.Flag | None = None
+    supports_audio: of.Flag | None = Field(default=None, description="takes sound as input")
+    supports_json_schema: of.Flag | None = Field(default=None, description="keeps its answer to a JSON schema")
+    supports_insert: of.Flag | None = Field(default=None, description="fills in the middle (suffix)")
+    supports_prefill: of.Flag | None = Field(default=None, description="goes on with a final assistant message")
 
     def to_domain(self) -> Requirements:
         given = self.given()
@@ -121,6 +132,13 @@ class DeadlinesEntry(Entry):
         return Deadlines(**self.given())
 
 
+class HoldBackEntry(Entry):
+    """What is kept back of a streamed answer before its first part is sent."""
+
+    characters: of.Characters | None = Field(default=None, description="until it has so many characters")
+    text_age_s: of.Seconds | None = Field(default=None, description="until its first text is so old")
+
+
 class RoleEntry(Entry):
     """One role: a model name that clients ask for."""
 
@@ -137,7 +155,15 @@ class RoleEntry(Entry):
         default=None, description=f"{DEFAULT_MAX_DEPLOYMENTS} when absent"
     )
     deadlines: DeadlinesEntry | None = None
-    stream_failure: Literal["terminate", "continue"] | None = None
+    stream_failure: Literal["terminate", "continue"] | None = Field(
+        default=None, description="does another deployment go on with an answer that broke off?"
+    )
+    cold_start: Literal["wait", "avoid"] | None = Field(
+        default=None, description="is a model that is not loaded waited for, or does a loaded one answer meanwhile?"
+    )
+    hold_back: HoldBackEntry | None = Field(
+        default=None, description="how much of a streamed answer is kept back, so that it can fail over unseen"
+    )
     parameters: ParametersEntry | None = Field(default=None, description="request defaults that a client may override")
 
     def to_domain(self, *, name: str) -> Role:
@@ -150,12 +176,20 @@ class RoleEntry(Entry):
             given["deadlines"] = self.deadlines.to_domain()
         if self.task is not None:
             given["task"] = Task(self.task)
+        given["manner"] = self._manner(given)
         if self.parameters is not None:
             given["parameters"] = MappingProxyType(dict(self.parameters.written))
         for key in ("preferred", "cloud_fallback"):
             if key in given:
                 given[key] = tuple(given[key])
         return Role(name=name, **given)
+
+    def _manner(self, given: dict[str, Any]) -> Manner:
+        """Takes out of ``given`` what belongs to it."""
+        manner: dict[str, Any] = {key: given.pop(key) for key in ("stream_failure", "cold_start") if key in given}
+        if given.pop("hold_back", None) is not None and self.hold_back is not None:
+            manner["hold_back"] = HoldBack(**self.hold_back.given())
+        return Manner(**manner)
 
 
 def _named(value: object) -> object:
@@ -206,6 +240,10 @@ class LocalProviderEntry(Entry):
     memory_gb: of.Gigabytes | None = Field(default=None, description="memory of a host that is not this one")
     vram_gb: of.Gigabytes | None = Field(default=None, description="GPU memory of a host that is not this one")
     max_parallel: of.Parallel | None = Field(default=None, description="requests at once; no limit when absent")
+    queue: of.Queue | None = Field(default=None, description=f"requests that may wait; {DEFAULT_QUEUE} when absent")
+    queue_wait_s: of.Seconds | None = Field(
+        default=None, description=f"how long one may wait; {DEFAULT_QUEUE_WAIT_S:g} when absent"
+    )
 
 
 class CloudModelEntry(Entry):
@@ -226,6 +264,10 @@ class CloudProviderEntry(Entry):
         default=None, description="the provider's name in LiteLLM, where it is not this provider's own"
     )
     max_parallel: of.Parallel | None = Field(default=None, description="requests at once; no limit when absent")
+    queue: of.Queue | None = Field(default=None, description=f"requests that may wait; {DEFAULT_QUEUE} when absent")
+    queue_wait_s: of.Seconds | None = Field(
+        default=None, description=f"how long one may wait; {DEFAULT_QUEUE_WAIT_S:g} when absent"
+    )
 
 
 class ThermalEntry(Entry):

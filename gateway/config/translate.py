@@ -22,7 +22,7 @@ from gateway.config.schema import (
 )
 from gateway.config.settings import CloudModel, Configuration, EmbeddedModel, gateway_settings
 from gateway.domain.capabilities import ModelCapabilities
-from gateway.domain.model import Lane, Provider, ProviderKind, parse_reference
+from gateway.domain.model import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S, Lane, Provider, ProviderKind, parse_reference
 from gateway.domain.resources import GB
 from gateway.domain.role import Role
 from gateway.errors import Problem
@@ -111,6 +111,8 @@ def _local(name: str, entry: LocalProviderEntry, environment: Environment) -> Pr
         memory_bytes=_bytes(entry.memory_gb),
         vram_bytes=_bytes(entry.vram_gb),
         max_parallel=entry.max_parallel,
+        queue=DEFAULT_QUEUE if entry.queue is None else entry.queue,
+        queue_wait_s=DEFAULT_QUEUE_WAIT_S if entry.queue_wait_s is None else entry.queue_wait_s,
         litellm_name=_LITELLM_NAME[kind],
         key_variable=key_variable(name) if keyed else "",
         has_key=keyed and environment.provider_key(name) is not None,
@@ -124,6 +126,8 @@ def _cloud(name: str, entry: CloudProviderEntry, environment: Environment) -> Pr
         lane=Lane(entry.lane) if entry.lane is not None else _DEFAULT_LANE[ProviderKind.CLOUD],
         url=entry.api_endpoint,
         max_parallel=entry.max_parallel,
+        queue=DEFAULT_QUEUE if entry.queue is None else entry.queue,
+        queue_wait_s=DEFAULT_QUEUE_WAIT_S if entry.queue_wait_s is None else entry.queue_wait_s,
         litellm_name=entry.litellm_provider or name.replace("-", "_"),
         key_variable=key_variable(name),
         has_key=environment.provider_key(name) is not None,

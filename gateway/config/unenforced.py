@@ -16,7 +16,6 @@ from gateway.errors import Problem
 
 _ANY: Final = "*"
 _NO_EFFECT: Final = "it has no effect in this version"
-_RENDERED_ONLY: Final = f"{_NO_EFFECT}, but for the router.yaml that stock LiteLLM serves"
 _USUAL: Final = Policy()
 
 
@@ -38,9 +37,6 @@ class _Row:
 
 _TABLE: Final = (
     _Row(path=("gateway", "hot_swap"), usual=False),
-    _Row(path=("role_mappings", _ANY, "stream_failure"), usual="terminate"),
-    _Row(path=("local_providers", _ANY, "max_parallel"), hint=_RENDERED_ONLY),
-    _Row(path=("cloud_providers", _ANY, "max_parallel"), hint=_RENDERED_ONLY),
     _Row(path=("selection", "thermal", "cool_c"), usual=_USUAL.cool_c),
     _Row(path=("selection", "thermal", "dwell_s"), usual=_USUAL.dwell_s),
     _Row(variable="ROLEGATE_CLIENT_KEY", is_key=True),

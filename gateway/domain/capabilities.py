@@ -46,6 +46,14 @@ class ModelCapabilities:
     supports_vision: Fact[bool] | None = None
     supports_tools: Fact[bool] | None = None
     supports_thinking: Fact[bool] | None = None
+    supports_audio: Fact[bool] | None = None
+    """Takes sound as input."""
+    supports_json_schema: Fact[bool] | None = None
+    """Keeps its answer to a JSON schema that the request gives."""
+    supports_insert: Fact[bool] | None = None
+    """Fills in the middle: takes what follows the answer (``suffix``) too."""
+    supports_prefill: Fact[bool] | None = None
+    """Goes on with a final assistant message instead of answering it."""
     min_memory_gb: Fact[float] | None = None
     recommended_memory_gb: Fact[float] | None = None
     thermal_sensitivity: Fact[float] | None = None
@@ -57,7 +65,16 @@ class ModelCapabilities:
 ABILITIES: Final = ("reasoning_strength", "coding_strength", "creativity", "multilingual_score", "tool_calling")
 """The five abilities that have a score; the keys that requirements and weights may name."""
 
-FEATURE_FIELDS: Final = ("supports_function_calling", "supports_vision", "supports_tools", "supports_thinking")
+FEATURE_FIELDS: Final = (
+    "supports_function_calling",
+    "supports_vision",
+    "supports_tools",
+    "supports_thinking",
+    "supports_audio",
+    "supports_json_schema",
+    "supports_insert",
+    "supports_prefill",
+)
 
 CAPABILITY_FIELDS: Final = tuple(field.name for field in fields(ModelCapabilities))
 

@@ -22,6 +22,9 @@ class FailureClass(StrEnum):
     AUTH = "auth"
     GONE = "gone"
     LOAD_FAILED = "load_failed"
+    SATURATED = "saturated"
+    """The gateway itself sends the provider no more: as many requests as it may have are under way, and the queue is full or
+    too slow."""
     CANCELLED = "cancelled"
 
 
@@ -61,6 +64,7 @@ FAILURE_RULES: Final = MappingProxyType(
         FailureClass.AUTH: _rule(moves_on=True, cools=True, status=502, code="provider_auth"),
         FailureClass.GONE: _rule(moves_on=True, cools=True, status=503, code="model_gone"),
         FailureClass.LOAD_FAILED: _rule(moves_on=True, cools=True, status=503, code="model_load_failed"),
+        FailureClass.SATURATED: _rule(moves_on=True, cools=False, status=429, code="queue_full"),
         FailureClass.CANCELLED: _rule(moves_on=False, cools=False, status=499, code="cancelled"),
     }
 )

@@ -1,7 +1,7 @@
 """Does a model fit: what it needs at a context, what its host can give now, and the sentence that says why."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.capabilities import Origin
 from gateway.domain.memory import estimate
@@ -23,10 +23,17 @@ class MemoryNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What a host can hold now, models already loaded on it included; ``None`` is unknown."""
+    """What a host can hold now, models already loaded on it included; ``None`` is unknown. ``margin_bytes`` are kept free on
+    top of that."""
 
     usable_bytes: int | None
     arithmetic: str
+    margin_bytes: int = 0
+
+    @property
+    def available_bytes(self) -> int | None:
+        """All that a load could have taken."""
+        return None if self.usable_bytes is None else self.usable_bytes + self.margin_bytes
 
 
 def gigabytes(count_bytes: float) -> str:
@@ -46,7 +53,18 @@ def context_for(model: Model, *, need_tokens: int) -> int:
 
 
 def memory_need(model: Model, *, context_tokens: int) -> MemoryNeed:
-    """What the model takes: as declared or measured if it was, else from its metadata at this context."""
+    """What the model takes: as declared or measured if it was, else from its metadata at this context; and at least what a
+    failed load at this context or a smaller one taught."""
+    need = _need_as_known(model, context_tokens=context_tokens)
+    failed = [one for one in model.failed_loads if one.context_tokens <= context_tokens]
+    worst = max(failed, key=lambda one: one.floor_bytes, default=None)
+    if worst is None or (need.total_bytes is not None and need.total_bytes >= worst.floor_bytes):
+        return need
+    how = f"raised after a failed load at {worst.context_tokens:,} tokens; without it: {need.arithmetic}"
+    return replace(need, total_bytes=worst.floor_bytes, arithmetic=f"{gigabytes(worst.floor_bytes)} ({how})")
+
+
+def _need_as_known(model: Model, *, context_tokens: int) -> MemoryNeed:
     known = model.capabilities.memory_gb_estimate
     if known is not None and known.origin in (Origin.DECLARED, Origin.MEASURED):
         total = round(known.value * GB)
@@ -134,5 +152,7 @@ def _measured(resources: Resources, *, policy: Policy, freed_bytes: int) -> Capa
     if vram:
         parts.append(f"{gigabytes(vram)} of GPU memory")
     return Capacity(
-        usable_bytes=usable, arithmetic=f"{' + '.join(parts)} - {gigabytes(margin)} margin = {gigabytes(usable)}"
+        usable_bytes=usable,
+        arithmetic=f"{' + '.join(parts)} - {gigabytes(margin)} margin = {gigabytes(usable)}",
+        margin_bytes=margin,
     )

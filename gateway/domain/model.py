@@ -3,9 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from gateway.domain.capabilities import ModelCapabilities
+from gateway.domain.lesson import FailedLoad
 from gateway.domain.memory import Architecture
+
+DEFAULT_QUEUE: Final = 1_024
+DEFAULT_QUEUE_WAIT_S: Final = 60.0
 
 
 class ProviderKind(StrEnum):
@@ -41,7 +46,8 @@ class Provider:
     ``url`` is where it listens (``None`` for the embedded engine, and for a cloud provider with LiteLLM's own address).
     ``on_this_host`` says that its models take this machine's memory; elsewhere ``memory_bytes`` and ``vram_bytes`` are the
     operator's word, or ``None``. ``key_variable`` names the environment variable that holds its key; ``has_key`` says
-    whether one is known. ``litellm_name`` is the provider's name in LiteLLM (``openai``, ``anthropic``, …).
+    whether one is known. ``max_parallel`` requests are sent at once (``None``: no limit), ``queue`` more wait, for at most
+    ``queue_wait_s``. ``litellm_name`` is the provider's name in LiteLLM (``openai``, ``anthropic``, …).
     """
 
     name: str
@@ -52,6 +58,8 @@ class Provider:
     memory_bytes: int | None = None
     vram_bytes: int | None = None
     max_parallel: int | None = None
+    queue: int = DEFAULT_QUEUE
+    queue_wait_s: float = DEFAULT_QUEUE_WAIT_S
     litellm_name: str = ""
     key_variable: str = ""
     has_key: bool = False
@@ -75,10 +83,10 @@ class Model:
     """One model that exists: installed on a provider, or declared for a cloud provider.
 
     ``chats`` and ``embeds`` are ``None`` when the server gave no capability list. ``cloud`` is true whenever a request to it
-    leaves the operator's machines, an Ollama cloud stub included. ``aliases`` are other names for the same weights on the
-    same provider. ``provider_up`` is false while its provider does not answer (the rest is then the last known).
-    ``speed_tokens_s`` is measured generation speed. ``cost_usd_per_mtok`` is the mean of input and output price; ``None``
-    is unknown, never free.
+    leaves the operator's machines, an Ollama cloud stub included. ``failed_loads`` are those that its memory need is raised
+    by. ``aliases`` are other names for the same weights on the same provider. ``provider_up`` is false while its provider does
+    not answer (the rest is then the last known). ``speed_tokens_s`` is measured generation speed. ``cost_usd_per_mtok`` is the
+    mean of input and output price; ``None`` is unknown, never free.
     """
 
     ref: ModelRef
@@ -90,6 +98,7 @@ class Model:
     architecture: Architecture | None = None
     digest: str = ""
     resident: Residency | None = None
+    failed_loads: tuple[FailedLoad, ...] = ()
     aliases: frozenset[str] = frozenset()
     provider_up: bool = True
     speed_tokens_s: float | None = None

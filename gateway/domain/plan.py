@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
 
 from gateway.domain.model import Lane, ModelRef
-from gateway.domain.role import Deadlines, Task
+from gateway.domain.role import Deadlines, Manner, Task
 
 
 class Via(StrEnum):
@@ -47,7 +46,7 @@ class RolePlan:
     task: Task
     deployments: tuple[Deployment, ...] = ()
     deadlines: Deadlines = field(default_factory=Deadlines)
-    stream_failure: Literal["terminate", "continue"] = "terminate"
+    manner: Manner = field(default_factory=Manner)
     parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -59,7 +58,8 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) of the canonical JSON of role → model, lane, order, context, parameters, deadlines."""
+        """sha256 (hex) of the canonical JSON of role → model, lane, order, context, parameters, deadlines, and manner where it
+        is not the default."""
         content = {
             name: {
                 "deployments": [
@@ -68,6 +68,7 @@ class Plan:
                 ],
                 "parameters": dict(role.parameters),
                 "deadlines": asdict(role.deadlines),
+                **({} if role.manner == Manner() else {"manner": asdict(role.manner)}),
             }
             for name, role in self.roles.items()
         }

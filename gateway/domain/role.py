@@ -46,6 +46,26 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldBack:
+    """How much of a streamed answer is kept back before its first part is sent, so that a failure until then moves on unseen:
+    until it has so many characters, or its first text is so many seconds old. ``None`` sets no such bound; nothing is kept
+    back where both are ``None``."""
+
+    characters: int | None = None
+    text_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a role's requests are served. ``stream_failure``: whether another deployment goes on with an answer that broke off.
+    ``cold_start``: whether a model that is not loaded is waited for, or one that is answers while it loads."""
+
+    stream_failure: Literal["terminate", "continue"] = "terminate"
+    cold_start: Literal["wait", "avoid"] = "wait"
+    hold_back: HoldBack = field(default_factory=HoldBack)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
     """One virtual model name. ``preferred`` and ``cloud_fallback`` are references as written, in the operator's order.
 
@@ -63,7 +83,7 @@ class Role:
     allow_cloud: bool = True
     max_deployments: int = DEFAULT_MAX_DEPLOYMENTS
     deadlines: Deadlines = field(default_factory=Deadlines)
-    stream_failure: Literal["terminate", "continue"] = "terminate"
+    manner: Manner = field(default_factory=Manner)
     parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -192,7 +192,7 @@ def _role_plan(case: _Case, chosen: Sequence[_Chosen], *, joint: Mapping[ModelRe
             _deployment(one, order=order, joint=joint, world=world) for order, one in enumerate(chosen, start=1)
         ),
         deadlines=role.deadlines,
-        stream_failure=role.stream_failure,
+        manner=role.manner,
         parameters=role.parameters,
     )
 

@@ -86,9 +86,8 @@ class Engine:
         others. Raises ``EngineUnavailable``, ``ModelUnavailable``, and ``UnknownName`` for a name that is not configured.
         """
         while True:
-            child = self._serving.get(name)
-            if child is not None and child.alive and child.holds(context_tokens):
-                return child.endpoint
+            if self.holds(name, context_tokens=context_tokens):
+                return self._serving[name].endpoint
             start = self._starts.get(name)
             if start is None:
                 start = self._begin(name, context_tokens=context_tokens)
@@ -97,6 +96,11 @@ class Engine:
     def running(self) -> frozenset[str]:
         """The names served by a child that is up now."""
         return frozenset(name for name, child in tuple(self._serving.items()) if child.alive)
+
+    def holds(self, name: str, *, context_tokens: int | None) -> bool:
+        """Is a child up that serves ``name`` with room for ``context_tokens``?"""
+        child = self._serving.get(name)
+        return child is not None and child.alive and child.holds(context_tokens)
 
     def files(self) -> Sequence[GgufFile]:
         """Every configured file, present or not; headers are cached by path, size and modification time."""

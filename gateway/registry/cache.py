@@ -1,4 +1,4 @@
-"""What Ollama models are like, kept by digest so that each is described once."""
+"""What Ollama models are like, kept by digest so that each is described once; and what models' failures have taught."""
 
 import json
 import logging
@@ -19,15 +19,24 @@ from gateway.registry.description import Description
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-LAYOUT: Final = 1
-"""Raised when what is kept changes its shape; rows of another layout are begun again."""
+_DESCRIPTIONS: Final = (
+    "CREATE TABLE descriptions"
+    " (digest TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (digest, version))"
+)
+_LESSONS: Final = (
+    "CREATE TABLE lessons"
+    " (provider TEXT NOT NULL, digest TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (provider, digest))"
+)
+_LAYOUTS: Final = (("descriptions", 1, _DESCRIPTIONS), ("lessons", 1, _LESSONS))
+"""Each table's name, layout and shape. A layout is raised when the shape changes; rows of another one are begun again."""
 
 _BUSY_TIMEOUT_S: Final = 0.5
 _BUSY_PAUSE_S: Final = 0.01
 
 
 class CapabilityCache:
-    """Descriptions by manifest digest and server version, in an SQLite file that other parts and processes may share.
+    """Descriptions by manifest digest and server version, and lessons by provider and digest, in an SQLite file that other parts
+    and processes may share.
 
     A file that is no database is put aside and begun anew; one that cannot be opened, read or written is done without, with
     a line in the log: a lost cache costs time, nothing else. Methods block, so they belong off an event loop; any thread may
@@ -58,6 +67,21 @@ class CapabilityCache:
         ]
         if rows:
             self._guarded(lambda connection: _write(connection, rows), otherwise=None)
+
+    def lessons(self) -> dict[tuple[str, str], str]:
+        """Every lesson that is kept, by provider and digest."""
+        nothing: list[tuple[str, str, object]] = []
+        rows = self._guarded(
+            lambda connection: connection.execute("SELECT provider, digest, content FROM lessons").fetchall(),
+            otherwise=nothing,
+        )
+        return {(provider, digest): content for provider, digest, content in rows if isinstance(content, str)}
+
+    def keep_lessons(self, changed: Mapping[tuple[str, str], str]) -> None:
+        """Keep these instead of what was kept under the same keys; empty text removes."""
+        rows = [(*key, content) for key, content in changed.items() if all(map(_storable, (*key, content)))]
+        if rows:
+            self._guarded(lambda connection: _write_lessons(connection, rows), otherwise=None)
 
     def close(self) -> None:
         """Let go of the file. The cache may be used again afterwards."""
@@ -131,26 +155,23 @@ def _prepare(connection: sqlite3.Connection) -> None:
     """Lay the tables out, as one transaction: another process may be doing the same to the same new file."""
     _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
-    if _laid_out(connection):
+    if not _missing(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        if _laid_out(connection):
-            return
         connection.execute("CREATE TABLE IF NOT EXISTS layouts (part TEXT PRIMARY KEY, layout INTEGER NOT NULL)")
-        connection.execute("DROP TABLE IF EXISTS descriptions")
-        connection.execute(
-            "CREATE TABLE descriptions"
-            " (digest TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (digest, version))"
-        )
-        connection.execute("INSERT OR REPLACE INTO layouts VALUES ('descriptions', ?)", (LAYOUT,))
+        for part, layout, shape in _missing(connection):
+            connection.execute(f"DROP TABLE IF EXISTS {part}")
+            connection.execute(shape)
+            connection.execute("INSERT OR REPLACE INTO layouts VALUES (?, ?)", (part, layout))
 
 
-def _laid_out(connection: sqlite3.Connection) -> bool:
+def _missing(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
+    """The tables that are not there, or have another layout."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'layouts'").fetchone() is None:
-        return False
-    row = connection.execute("SELECT layout FROM layouts WHERE part = 'descriptions'").fetchone()
-    return row is not None and row[0] == LAYOUT
+        return list(_LAYOUTS)
+    found = dict(connection.execute("SELECT part, layout FROM layouts").fetchall())
+    return [one for one in _LAYOUTS if found.get(one[0]) != one[1]]
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
@@ -180,6 +201,12 @@ def _write(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, bytes]
     with connection:
         connection.executemany("DELETE FROM descriptions WHERE digest = ?", [(row[0],) for row in rows])
         connection.executemany("INSERT INTO descriptions VALUES (?, ?, ?)", rows)
+
+
+def _write_lessons(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, str]]) -> None:
+    with connection:
+        connection.executemany("DELETE FROM lessons WHERE provider = ? AND digest = ?", [row[:2] for row in rows])
+        connection.executemany("INSERT INTO lessons VALUES (?, ?, ?)", [row for row in rows if row[2]])
 
 
 def _storable(text: str) -> bool:

@@ -9,7 +9,7 @@ from gateway.domain.metadata import architecture_from
 from gateway.domain.model import Model, Provider, Residency
 from gateway.domain.ports import GgufFile, GgufShelf, ProviderState
 from gateway.registry import tolerant
-from gateway.registry.enrich import Enricher, Found, first_known, reported, reported_features
+from gateway.registry.enrich import Enricher, Found, first_known, local_features, reported, reported_features
 from gateway.registry.file_types import file_type
 
 
@@ -75,7 +75,8 @@ class EmbeddedSource:
                 finetune=tolerant.text(metadata, "general.finetune") or None,
             ),
             reported=first_known(
-                reported_features(features),
+                reported_features(features, suffixes=False),
+                local_features(features),
                 ModelCapabilities(
                     context_length=reported(architecture.trained_context_tokens),
                     quantization_level=reported(quantization),
@@ -90,7 +91,8 @@ class EmbeddedSource:
 
 def _abilities(file: GgufFile) -> frozenset[str]:
     """What the file can do, in Ollama's words and by Ollama's rules: a pooling type makes it an embedding model, the chat
-    template tells of tools and thinking. Images need a second file, which the engine does not load."""
+    template tells of tools and thinking. Images and sound need a second file, which the engine does not load, and its server
+    refuses a suffix whatever the model was trained for."""
     architecture = tolerant.text(file.metadata, "general.architecture")
     if f"{architecture}.pooling_type" in file.metadata:
         return frozenset(("embedding",))

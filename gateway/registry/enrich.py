@@ -137,8 +137,9 @@ def reported(value: T | None) -> Fact[T] | None:
     return None if value is None else Fact(value=value, origin=Origin.REPORTED)
 
 
-def reported_features(capabilities: Collection[str] | None) -> ModelCapabilities:
-    """The features in a server's own list of capabilities; without a list nothing is known."""
+def reported_features(capabilities: Collection[str] | None, *, suffixes: bool = True) -> ModelCapabilities:
+    """The features in a server's own list of capabilities, in Ollama's words; without a list nothing is known. ``suffixes``
+    says that the server takes what follows an answer at all."""
     if capabilities is None:
         return NOTHING_KNOWN
     return ModelCapabilities(
@@ -146,6 +147,19 @@ def reported_features(capabilities: Collection[str] | None) -> ModelCapabilities
         supports_function_calling=reported("tools" in capabilities),
         supports_vision=reported("vision" in capabilities),
         supports_thinking=reported("thinking" in capabilities),
+        supports_audio=reported("audio" in capabilities),
+        supports_insert=reported(suffixes and "insert" in capabilities),
+    )
+
+
+def local_features(capabilities: Collection[str] | None) -> ModelCapabilities:
+    """What llama.cpp does for any chat model that it runs: a grammar keeps the answer to a schema, and a final assistant
+    message is gone on with. Whether one that thinks does is not known: it may begin a thought first, or be refused."""
+    if capabilities is None or "completion" not in capabilities:
+        return NOTHING_KNOWN
+    return ModelCapabilities(
+        supports_json_schema=reported(True),
+        supports_prefill=None if "thinking" in capabilities else reported(True),
     )
 
 

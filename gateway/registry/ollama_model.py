@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Self, TypeAlias
 
 from gateway.catalog.names import ModelIdentity
-from gateway.domain.capabilities import ModelCapabilities
+from gateway.domain.capabilities import FEATURE_FIELDS, NOTHING_KNOWN, ModelCapabilities
 from gateway.domain.memory import Architecture
 from gateway.domain.metadata import architecture_from
 from gateway.domain.model import Provider, Residency
 from gateway.registry import tolerant
 from gateway.registry.description import Description
-from gateway.registry.enrich import Found, first_known, reported, reported_features
+from gateway.registry.enrich import Found, first_known, local_features, reported, reported_features
 from gateway.registry.ollama_listing import Listed, names_cloud, remote_warnings
 
 BitsPerWeight: TypeAlias = Callable[[str | None], float | None]
@@ -81,6 +81,7 @@ def found_by(basis: Basis, *, provider: Provider, bits_per_weight: BitsPerWeight
     known = described.description if described else one.brief
     features = reported_features(known.capabilities) if described else _named_features(known.capabilities)
     cloud = known.remote or one.brief.remote or names_cloud(one.name)
+    local = NOTHING_KNOWN if cloud or not described else local_features(known.capabilities)
     size_b = known.parameter_count
     info = known.metadata
     capabilities = known.capabilities
@@ -102,6 +103,7 @@ def found_by(basis: Basis, *, provider: Provider, bits_per_weight: BitsPerWeight
         ),
         reported=first_known(
             features,
+            local,
             ModelCapabilities(
                 context_length=reported(known.context_length or one.brief.context_length),
                 quantization_level=reported(known.quantization or None),
@@ -121,8 +123,5 @@ def found_by(basis: Basis, *, provider: Provider, bits_per_weight: BitsPerWeight
 def _named_features(capabilities: Sequence[str] | None) -> ModelCapabilities:
     """The features that a list of models names; those it does not name may be there all the same."""
     known = reported_features(capabilities)
-    named = {name: fact for name in _FEATURES if (fact := getattr(known, name)) is not None and fact.value}
+    named = {name: fact for name in FEATURE_FIELDS if (fact := getattr(known, name)) is not None and fact.value}
     return ModelCapabilities(**named)
-
-
-_FEATURES: Final = ("supports_tools", "supports_function_calling", "supports_vision", "supports_thinking")

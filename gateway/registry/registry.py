@@ -9,6 +9,7 @@ from typing import Final
 from gateway.domain.model import Model
 from gateway.domain.ports import Discovery, ModelSource, ProviderState
 from gateway.errors import RolegateError
+from gateway.registry.corrections import Corrections
 from gateway.registry.fetch import place
 
 _log = logging.getLogger(__name__)
@@ -22,11 +23,18 @@ _SHOWN_CHARACTERS: Final = 200
 class Registry:
     """Asks every source at once and remembers what it last heard.
 
-    The models of a provider that does not answer stay, as last known, marked as not up and not loaded. Belongs to one event
-    loop at a time; looks may overlap, and then the one that began last counts.
+    The models of a provider that does not answer stay, as last known, marked as not up and not loaded. ``corrections`` hold
+    in every model. Belongs to one event loop at a time; looks may overlap, and then the one that began last counts.
     """
 
-    def __init__(self, sources: Sequence[ModelSource], *, source_s: float = SOURCE_S) -> None:
+    def __init__(
+        self,
+        sources: Sequence[ModelSource],
+        *,
+        corrections: Corrections | None = None,
+        source_s: float = SOURCE_S,
+    ) -> None:
+        self.corrections = corrections or Corrections()
         self._sources = tuple(sources)
         self._source_s = source_s
         self._heard: dict[str, tuple[int, Sequence[Model]]] = {}
@@ -43,17 +51,20 @@ class Registry:
         """Ask all sources now. Never raises for a provider that is down or answers oddly; ends within ``source_s``."""
         self._looks += 1
         look = self._looks
+        await asyncio.to_thread(self.corrections.recall)
         answers = await asyncio.gather(*(self._ask(source) for source in self._sources))
         for state, models in answers:
             heard_in = self._heard.get(state.provider.name, (0, ()))[0]
             if state.up and heard_in < look:
                 self._heard[state.provider.name] = (look, tuple(models))
-        discovery = Discovery(
-            providers=tuple(state for state, _ in answers),
-            models=tuple(model for state, models in answers for model in self._current(state, models)),
-        )
+        states = tuple(state for state, _ in answers)
+        known = tuple(model for state, models in answers for model in self._current(state, models))
+        discovery = Discovery(providers=states, models=self.corrections.applied(known, states=states))
         if look > self._last_look:
             self._last, self._last_look = discovery, look
+        changes = self.corrections.changes()
+        if changes:
+            await asyncio.to_thread(self.corrections.keep, changes)
         return discovery
 
     async def _ask(self, source: ModelSource) -> tuple[ProviderState, Sequence[Model]]:

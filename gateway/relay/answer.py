@@ -1,130 +1,201 @@
 """What the relay hands back for one request."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from gateway.domain.model import Provider
+from gateway.domain.failure import FAILURE_RULES, FailureClass
 from gateway.domain.plan import Deployment
-from gateway.errors import AttemptFacts, RequestFailed, UpstreamFailed
-from gateway.relay.error_shape import error_object
-from gateway.relay.event import Event, EventKind
-from gateway.relay.ledger import Ledger
-from gateway.relay.refusal import refusal
-from gateway.relay.sse import DONE, frame
-from gateway.relay.unforeseen import unforeseen
-from gateway.relay.watch import Watch
+from gateway.errors import AttemptFacts, RequestFailed, RolegateError, UpstreamFailed
+from gateway.relay.opening import Opened, open_answer
+from gateway.relay.outgoing import Outgoing
+from gateway.relay.walk import Loading, Walk
+
+Write = Callable[[bytes], Awaitable[None]]
+_PREFILL: Final = "supports_prefill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole answer. ``body`` is the ``chat.completion`` object as JSON; ``upstream_s`` the seconds spent waiting for
-    upstream, failed attempts included; ``fallback_reason`` is empty when the first deployment answered."""
+    """A whole answer. ``body`` is what the caller gets; ``usage`` the token counts, where upstream gave them; ``upstream_s`` the
+    seconds spent waiting for anything but the gateway, failed attempts included; ``first_token_s`` the time of the first
+    content on the relay's clock; ``fallback_reason`` is empty when the first deployment answered."""
 
     deployment: Deployment
     attempts: tuple[AttemptFacts, ...]
     fallback_reason: str
     upstream_s: float
+    first_token_s: float | None
+    usage: Mapping[str, object] | None
     body: bytes
 
 
 class StreamingAnswer:
-    """An answer whose first content is there. Iterate ``frames`` once; call ``aclose`` when done with it, however it ended.
+    """A streamed answer that has begun, or the word that a model is still loading. ``deliver`` it once, then ``aclose`` it,
+    however it ended.
 
-    ``failed`` tells, after the last frame, that the answer broke off; ``error`` then says why.
+    ``deployment`` is the one that answers, ``None`` as long as nobody does; ``error`` tells, after the delivery, why the
+    answer broke off, and ``stopped`` that the caller stopped reading.
     """
 
-    def __init__(
-        self,
-        *,
-        role: str,
-        deployment: Deployment,
-        provider: Provider,
-        fallback_reason: str,
-        include_usage: bool,
-        first: Sequence[Event],
-        watch: Watch,
-        ledger: Ledger,
-        spent_s: float,
-    ) -> None:
-        self.deployment = deployment
-        self.fallback_reason = fallback_reason
+    def __init__(self, walk: Walk, *, begun: Opened | Loading, outgoing: Outgoing) -> None:
+        self._walk = walk
+        self._outgoing = outgoing
+        self._opened = begun if isinstance(begun, Opened) else None
+        self._loading = begun if isinstance(begun, Loading) else None
+        self._first_token_s: float | None = None
         self.error: RequestFailed | None = None
-        self._role = role
-        self._provider = provider
-        self._include_usage = include_usage
-        self._watch = watch
-        self._ledger = ledger
-        self._spent_s = spent_s
-        opening = b"".join(_frame(event) for event in first if event.kind is not EventKind.USAGE)
-        self._frames = self._send(opening)
+        self.stopped = False
+
+    @property
+    def deployment(self) -> Deployment | None:
+        return self._opened.deployment if self._opened else None
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why the deployments before the one that answers did not."""
+        return self._walk.passage.fallback_reason(self._opened.index) if self._opened else ""
 
     @property
     def attempts(self) -> tuple[AttemptFacts, ...]:
         """Every attempt so far; the last is this answer's own."""
-        return self._ledger.attempts
+        return self._walk.passage.ledger.attempts
 
     @property
     def upstream_s(self) -> float:
-        """Seconds spent waiting for upstream so far, failed attempts included."""
-        return self._spent_s + self._watch.waited_s
+        """Seconds spent waiting for anything but the gateway so far, failed attempts included."""
+        return self._walk.passage.spent_s + (self._opened.watch.waited_s if self._opened else 0.0)
 
     @property
-    def left_s(self) -> float:
-        """Seconds left of the total deadline, never below 0. ``frames`` keeps to it while it waits for upstream; whoever sends
-        a frame to the caller must keep to it too, or a caller that stops reading holds upstream for ever."""
-        return self._watch.left_s
+    def first_token_s(self) -> float | None:
+        """When the first content came, on the relay's clock."""
+        if self._first_token_s is None and self._opened is not None:
+            return self._opened.watch.told_s
+        return self._first_token_s
+
+    @property
+    def usage(self) -> Mapping[str, object] | None:
+        """The token counts, once they are there."""
+        return self._outgoing.usage
 
     @property
     def failed(self) -> bool:
         return self.error is not None
 
-    @property
-    def frames(self) -> AsyncIterator[bytes]:
-        """Whole SSE frames: the chunks, the token counts if the caller asked for them, ``[DONE]``. When upstream fails, one
-        event with the error takes the place of what is missing, and no ``[DONE]`` follows."""
-        return self._frames
+    async def deliver(self, write: Write) -> None:
+        """Pass the answer on, frame by frame, as it comes.
+
+        When upstream fails, one event with the error takes the place of what is missing. Upstream is held open for the
+        caller, so the total deadline holds for the caller's reading too.
+        """
+        try:
+            if self._opened is None and not await self._await_opening(write):
+                return
+            while not await self._pass_on(write):
+                pass
+        except _Stopped:
+            self.stopped = True
 
     async def aclose(self) -> None:
-        """Close upstream at once if it is still open. From the task that iterates ``frames``, or after it has ended."""
-        await self._frames.aclose()
-        await self._watch.aclose()
-        self._ledger.release()
+        """Close upstream at once if it is still open."""
+        if self._opened is not None:
+            await self._opened.watch.aclose()
+        self._walk.close()
 
-    async def _send(self, opening: bytes) -> AsyncGenerator[bytes, None]:
-        usage: Event | None = None
+    async def _await_opening(self, write: Write) -> bool:
+        """Say that a model loads until an answer begins; false when none does."""
+        begun: Opened | Loading | None = self._loading
         try:
-            if opening:
-                yield opening
-            while (event := await self._watch.next()) is not None:
-                if event.kind is EventKind.USAGE:
-                    usage = event
-                elif event.chunk is not None:
-                    yield event.frame or frame(event.chunk)
-            ending = _frame(usage) + DONE if usage is not None and self._include_usage else DONE
-            self._ledger.succeeded()
-            yield ending
-        except UpstreamFailed as failed:
-            yield self._breaks_off(failed)
-        except Exception as exc:  # noqa: BLE001 - whatever a lane or an encoder raises, the caller gets an error event
-            yield self._breaks_off(unforeseen(exc, model=str(self.deployment.ref)))
-        finally:
-            await self._watch.aclose()
-            self._ledger.release()
+            while isinstance(begun, Loading):
+                await self._send(write, b": loading %b\n\n" % str(begun.deployment.ref).encode())
+                begun = await open_answer(self._walk, outgoing=self._outgoing)
+        except _Stopped:
+            raise
+        except RolegateError as error:
+            self.error = error if isinstance(error, RequestFailed) else _own_fault(error)
+            await self._send(write, self._outgoing.failed(self.error))
+            return False
+        assert isinstance(begun, Opened)  # noqa: S101  (the loop ends with nothing else)
+        self._opened = begun
+        return True
 
-    def _breaks_off(self, failed: UpstreamFailed) -> bytes:
-        """The event that tells the caller so."""
-        kept = self._ledger.fail(failed, delivered=True)
-        self.error = refusal(
-            role=self._role,
-            deployment=self.deployment,
-            provider=self._provider,
-            failed=kept,
-            attempts=self._ledger.attempts,
-        )
-        return frame(error_object(self.error))
+    async def _pass_on(self, write: Write) -> bool:
+        """Pass on what the present deployment answers; false when another one goes on with it."""
+        assert self._opened is not None  # noqa: S101  (called once an answer has begun)
+        watch = self._opened.watch
+        try:
+            await self._send(write, self._opened.frames)
+            while (events := await watch.next()) is not None:
+                frames = self._outgoing.frames(events)
+                if frames:
+                    await self._send(write, frames)
+            self._walk.succeeded()
+            await self._send(write, self._outgoing.ending())
+        except _Stopped:
+            raise
+        except Exception as failed:  # noqa: BLE001 - whatever a lane or a wire raises, the caller gets an error event
+            return await self._break_off(failed, write=write)
+        return True
+
+    async def _send(self, write: Write, frames: bytes) -> None:
+        left_s = self._opened.watch.left_s if self._opened else self._walk.left_s
+        try:
+            await self._walk.patience.wait(write(frames), within_s=left_s)
+        except TimeoutError as exc:
+            raise _Stopped from exc
+
+    async def _break_off(self, failed: Exception, *, write: Write) -> bool:
+        """True when that is the end; false when another deployment goes on."""
+        assert self._opened is not None  # noqa: S101  (only what has begun breaks off)
+        kept = self._walk.fail(failed, delivered=True)
+        error = self._walk.refusal()
+        watch = self._opened.watch
+        self._first_token_s = self.first_token_s
+        self._walk.passage.spent_s += watch.waited_s
+        await watch.aclose()
+        opened = await self._go_on(kept)
+        if opened is None:
+            self.error = error
+            await self._send(write, self._outgoing.failed(error))
+            return True
+        self._opened = opened
+        return False
+
+    async def _go_on(self, failed: UpstreamFailed) -> Opened | None:
+        """The answer of another deployment that goes on where this one ended; ``None`` when there is none."""
+        if not FAILURE_RULES[FailureClass(failed.failure)].moves_on:
+            return None
+        body = self._outgoing.rest_of(self._walk.passage.body)
+        if body is None:
+            return None
+        deployments = self._walk.passage.route.plan.deployments
+        unfit = {
+            index: "does not go on with an answer that another model began"
+            for index, one in enumerate(deployments)
+            if _PREFILL not in one.features
+        }
+        self._walk.go_on_with(body, excluded=unfit)
+        try:
+            begun = await open_answer(self._walk, outgoing=self._outgoing)
+            while isinstance(begun, Loading):
+                begun = await open_answer(self._walk, outgoing=self._outgoing)
+        except RolegateError:
+            return None
+        return begun
 
 
-def _frame(event: Event) -> bytes:
-    if event.frame or event.chunk is None:
-        return event.frame
-    return frame(event.chunk)
+class _Stopped(Exception):
+    """The caller stopped reading until the total deadline was over."""
+
+
+def _own_fault(error: RolegateError) -> RequestFailed:
+    """An error of the request itself that came out only after headers had been sent."""
+    return RequestFailed(
+        error.message,
+        code=error.code,
+        http_status=error.http_status,
+        openai_type=error.openai_type,
+        source="gateway",
+        attempts=(),
+        hint=error.hint,
+    )

@@ -18,10 +18,12 @@ _PATIENCE: Final = frozenset({FailureClass.RATE_LIMIT, FailureClass.OVERLOADED})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """One deployment of the role, in the plan's order. ``excluded`` says why it cannot serve this request at all, empty if it
-    can. ``context_tokens`` is ``None`` where the provider decides it."""
+    can. ``context_tokens`` is ``None`` where the provider decides it. ``cold`` says that the model is not loaded, and that the
+    role would rather have one that is."""
 
     excluded: str = ""
     context_tokens: int | None = None
+    cold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +57,23 @@ def next_step(
     failed: Sequence[Failed],
     left_s: float,
     jitter: float,
+    continuing: bool = False,
 ) -> Try | Stop:
     """What to do now.
 
     ``standings`` are the candidates' breakers at this moment, ``left_s`` what remains of the total deadline, ``jitter`` a
-    number from 0 to 1 that spreads back-offs.
+    number from 0 to 1 that spreads back-offs. ``continuing`` says that another deployment may go on with an answer of which
+    part has reached the caller; one that has failed is not asked for that again.
     """
     last = failed[-1] if failed else None
     if left_s <= 0:
         return Stop()
     if last is not None:
-        if last.delivered or not FAILURE_RULES[last.failure].moves_on:
+        if (last.delivered and not continuing) or not FAILURE_RULES[last.failure].moves_on:
             return Stop()
+        if continuing:
+            fresh = _fresh(candidates, standings=standings, failed=failed)
+            return Try(index=fresh[0]) if fresh else Stop()
         if last.failure is FailureClass.UPSTREAM_ERROR and _times(failed, last) == 1:
             return Try(index=last.index)
     fresh = _fresh(candidates, standings=standings, failed=failed)
@@ -84,7 +91,8 @@ def _times(failed: Sequence[Failed], like: Failed) -> int:
 
 
 def _fresh(candidates: Sequence[Candidate], *, standings: Sequence[Standing], failed: Sequence[Failed]) -> list[int]:
-    """The candidates not tried yet that may be: the ready ones first, then those that are cooling, each in the plan's order."""
+    """The candidates not tried yet that may be: the ready ones first, those that are loaded before those that are not, then
+    those that are cooling, each in the plan's order."""
     tried = {one.index for one in failed}
     floor_tokens = _context_floor(candidates, failed)
     able = [
@@ -95,7 +103,7 @@ def _fresh(candidates: Sequence[Candidate], *, standings: Sequence[Standing], fa
         and standings[index].state is not State.HELD
         and _roomy(candidate, floor_tokens=floor_tokens)
     ]
-    return sorted(able, key=lambda index: standings[index].state is not State.READY)
+    return sorted(able, key=lambda index: (standings[index].state is not State.READY, candidates[index].cold))
 
 
 def _roomy(candidate: Candidate, *, floor_tokens: int) -> bool:

@@ -42,7 +42,7 @@ _POLICY_WORDS: Final = re.compile(
     r"content (management )?polic|content.filter|safety system|usage polic|blocked by .*polic", re.IGNORECASE
 )
 _CAPABILITY_WORDS: Final = re.compile(
-    r"does(n't| not) support (tool|function|thinking|reasoning|chat|generate|completion|image|vision|multimodal|audio)"
+    r"does(n't| not) support (tool|function|thinking|reasoning|chat|generate|completion|image|vision|multimodal|audio|insert)"
     r"|(image|audio|video) input is not supported|not support(ed)? (image|vision|audio|multimodal)"
     r"|is not a multimodal model|no endpoints found that support",
     re.IGNORECASE,

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Final
+from types import TracebackType
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
 from gateway.domain.failure import FailureClass
@@ -16,6 +16,7 @@ from gateway.domain.ports import Clock
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify, retry_after
+from gateway.relay.http_connection import HttpConnection, HttpResponse
 from gateway.relay.lane import FailedAfterResend
 
 KEEPALIVE_S: Final = 4.0
@@ -25,19 +26,43 @@ STALE_S: Final = 0.5
 """A kept connection that fails this soon, before any byte of an answer, had been closed by the server all along."""
 MAX_ERROR_BYTES: Final = 64 * 1024
 ERROR_BODY_S: Final = 5.0
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_KNOWN_URLS: Final = 256
+"""How many addresses are remembered taken apart; there are as many as providers, unless an engine moves."""
+
+
+class Origin(NamedTuple):
+    """Where a connection goes to."""
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """An address taken apart. ``lines`` are the request's first lines after the method."""
+
+    origin: Origin
+    lines: bytes
 
 
 class Connections:
-    """One pool for all HTTP lanes, opened on first use inside the running event loop. No proxies from the environment, no
-    redirects, no cookies, no limit of its own."""
+    """One pool for all HTTP lanes. No proxies from the environment, no redirects, no cookies, no limit of its own. Belongs to
+    the event loop that it is first used in."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._kept: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
+        self._targets: dict[str, _Target] = {}
+        self._idle: dict[Origin, list[HttpConnection]] = {}
+        self._origins: dict[HttpConnection, Origin] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._tls: ssl.SSLContext | None = None
 
-    @asynccontextmanager
-    async def post(
+    def post(
         self,
         url: str,
         *,
@@ -45,82 +70,31 @@ class Connections:
         connect_s: float,
         key: Secret | None = None,
         closes_unsaid: bool = False,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A POST whose answer has begun; the connection is closed at the end unless the answer was read to its end.
+    ) -> "Asking":
+        """A POST: ``async with connections.post(…) as response`` has an answer that has begun; the connection is cut at the end
+        unless the answer was read to its end.
 
         ``closes_unsaid`` is for servers that close a connection after an answer without saying so (llama.cpp after every
         stream): a request that meets such a connection is sent once more on a new one. Raises ``UpstreamFailed`` when no
         answer begins, or when the connection fails inside the block; ``FailedAfterResend`` for any failure after a second
         sending.
         """
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **_authorization(key)}
         data = orjson.dumps(body)
-        async with self._request(
-            "POST", url, data=data, headers=headers, connect_s=connect_s, closes_unsaid=closes_unsaid
-        ) as answer:
-            yield answer
+        head = b"POST %bContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n" % (
+            self._target(url).lines,
+            len(data),
+            _authorization(key),
+        )
+        return Asking(self, url, parts=(head, data), connect_s=connect_s, closes_unsaid=closes_unsaid)
 
-    @asynccontextmanager
-    async def get(
-        self, url: str, *, connect_s: float, key: Secret | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    def get(self, url: str, *, connect_s: float, key: Secret | None = None) -> "Asking":
         """A GET, on the same terms."""
-        async with self._request(
-            "GET", url, data=None, headers=_authorization(key), connect_s=connect_s, closes_unsaid=False
-        ) as answer:
-            yield answer
-
-    @asynccontextmanager
-    async def _request(
-        self,
-        method: str,
-        url: str,
-        *,
-        data: bytes | None,
-        headers: Mapping[str, str],
-        connect_s: float,
-        closes_unsaid: bool,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=connect_s)
-
-        async def send(session: aiohttp.ClientSession, use: _Use) -> aiohttp.ClientResponse:
-            return await session.request(
-                method,
-                url,
-                data=data,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-                trace_request_ctx=use,
-            )
-
-        use = _Use(begun_s=self._clock.monotonic())
-        response: aiohttp.ClientResponse | None = None
-        first_s: float | None = None
-        try:
-            try:
-                response = await send(self._keeping(), use)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                spent_s = self._clock.monotonic() - use.begun_s
-                if not (closes_unsaid and use.kept and spent_s < STALE_S):
-                    raise
-                first_s = spent_s
-                response = await send(self._opening(), use)
-            yield response
-        except UpstreamFailed as failed:
-            if first_s is None:
-                raise
-            raise FailedAfterResend(failed, first_s=first_s) from failed
-        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            failure = transport_failure(exc, begun=response is not None)
-            raise failure if first_s is None else FailedAfterResend(failure, first_s=first_s) from exc
-        finally:
-            if response is not None:
-                response.close()
+        head = b"GET %b%b\r\n" % (self._target(url).lines, _authorization(key))
+        return Asking(self, url, parts=(head,), connect_s=connect_s, closes_unsaid=False)
 
     async def refusal(
         self,
-        response: aiohttp.ClientResponse,
+        response: HttpResponse,
         *,
         keyed: bool,
         key: Secret | None = None,
@@ -134,96 +108,227 @@ class Connections:
             keyed=keyed,
             key=key,
             account=account,
-            retry_after_s=retry_after(response.headers.get("Retry-After"), now_s=self._clock.time()),
+            retry_after_s=retry_after(response.headers.get("retry-after"), now_s=self._clock.time()),
             loading=loading,
         )
 
+    def kept(self, url: str) -> HttpConnection | None:
+        """An idle connection to the server of ``url``, if there is one."""
+        idle = self._idle.get(self._target(url).origin)
+        while idle:
+            connection = idle.pop()
+            if connection.open and self._clock.monotonic() - connection.idle_since_s < KEEPALIVE_S:
+                return connection
+            connection.cut()
+        return None
+
+    async def connect(self, url: str, *, connect_s: float) -> HttpConnection:
+        """A new connection to the server of ``url``. Raises ``OSError``, ``TimeoutError`` after ``connect_s``."""
+        origin = self._target(url).origin
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(connect_s):
+            _, connection = await loop.create_connection(
+                lambda: HttpConnection(finished=self._keep, lost=self._forget),
+                origin.host,
+                origin.port,
+                ssl=self._context() if origin.tls else None,
+            )
+        self._origins[connection] = origin
+        return connection
+
     async def close(self) -> None:
-        """Close every connection. The pool opens again when it is used again."""
-        sessions = (self._kept, self._fresh)
-        self._kept = self._fresh = None
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        """Cut every connection. The pool opens again when it is used again."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._idle.clear()
+        for connection in tuple(self._origins):
+            connection.cut()
+        # The transports are closed by the loop in its next round.
+        await asyncio.sleep(0)
 
-    def _keeping(self) -> aiohttp.ClientSession:
-        if self._kept is None:
-            self._kept = _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S))
-        return self._kept
+    def _keep(self, connection: HttpConnection) -> None:
+        connection.idle_since_s = self._clock.monotonic()
+        self._idle.setdefault(self._origins[connection], []).append(connection)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._drop_idle)
 
-    def _opening(self) -> aiohttp.ClientSession:
-        if self._fresh is None:
-            self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True))
-        return self._fresh
+    def _forget(self, connection: HttpConnection) -> None:
+        origin = self._origins.pop(connection, None)
+        idle = self._idle.get(origin) if origin is not None else None
+        if idle and connection in idle:
+            idle.remove(connection)
 
+    def _drop_idle(self) -> None:
+        self._sweep = None
+        limit_s = self._clock.monotonic() - KEEPALIVE_S
+        for idle in self._idle.values():
+            for connection in [one for one in idle if one.idle_since_s <= limit_s]:
+                idle.remove(connection)
+                connection.cut()
+        if any(self._idle.values()):
+            self._sweep = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._drop_idle)
 
-@dataclass(slots=True, kw_only=True)
-class _Use:
-    """What became of one request's connection: ``kept`` says that it had served before."""
+    def _target(self, url: str) -> _Target:
+        known = self._targets.get(url)
+        if known is None:
+            if len(self._targets) >= _KNOWN_URLS:
+                self._targets.clear()
+            known = self._targets[url] = _taken_apart(url)
+        return known
 
-    begun_s: float
-    kept: bool = False
-
-
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    traces = aiohttp.TraceConfig()
-    traces.on_connection_reuseconn.append(_note_kept)
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "rolegate"},
-        trust_env=False,
-        read_bufsize=1 << 18,
-        trace_configs=[traces],
-    )
-
-
-async def _note_kept(
-    _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    context.trace_request_ctx.kept = True
-
-
-def _authorization(key: Secret | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key.reveal()}"} if key else {}
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
 
 
-async def read_body(response: aiohttp.ClientResponse, *, limit_bytes: int, within_s: float) -> bytes:
+class Asking:
+    """One request: ``async with`` sends it and gives its answer."""
+
+    __slots__ = ("_closes_unsaid", "_connect_s", "_connections", "_first_s", "_parts", "_response", "_url")
+
+    def __init__(
+        self,
+        connections: Connections,
+        url: str,
+        *,
+        parts: tuple[bytes, ...],
+        connect_s: float,
+        closes_unsaid: bool,
+    ) -> None:
+        self._connections = connections
+        self._url = url
+        self._parts = parts
+        self._connect_s = connect_s
+        self._closes_unsaid = closes_unsaid
+        self._first_s: float | None = None
+        self._response: HttpResponse | None = None
+
+    async def __aenter__(self) -> HttpResponse:
+        try:
+            self._response = await self._send()
+        except (OSError, TimeoutError) as exc:
+            raise self._counted(transport_failure(exc, begun=False, server=self._server)) from exc
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            # After a failure the server may be about to close it: better a new one than a request lost on that.
+            self._response.close(keep=error is None)
+        if isinstance(error, UpstreamFailed):
+            counted = self._counted(error)
+            if counted is not error:
+                raise counted from error
+        elif isinstance(error, OSError | TimeoutError):
+            raise self._counted(transport_failure(error, begun=True, server=self._server)) from error
+
+    async def _send(self) -> HttpResponse:
+        kept = self._connections.kept(self._url)
+        if kept is not None:
+            loop = asyncio.get_running_loop()
+            begun_s = loop.time()
+            try:
+                return await self._ask(kept)
+            except OSError:
+                spent_s = loop.time() - begun_s
+                if not self._closes_unsaid or spent_s >= STALE_S:
+                    raise
+                self._first_s = spent_s
+        return await self._ask(await self._connections.connect(self._url, connect_s=self._connect_s))
+
+    async def _ask(self, connection: HttpConnection) -> HttpResponse:
+        try:
+            return await connection.ask(*self._parts)
+        except BaseException:
+            connection.cut()
+            raise
+
+    def _counted(self, failed: UpstreamFailed) -> UpstreamFailed:
+        return failed if self._first_s is None else FailedAfterResend(failed, first_s=self._first_s)
+
+    @property
+    def _server(self) -> str:
+        parts = urlsplit(self._url)
+        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _taken_apart(url: str) -> _Target:
+    parts = urlsplit(url)
+    tls = parts.scheme == "https"
+    origin = Origin(host=parts.hostname or "", port=parts.port or (443 if tls else 80), tls=tls)
+    path = parts.path or "/"
+    if parts.query:
+        path = f"{path}?{parts.query}"
+    host = origin.host if parts.port is None else str(origin)
+    lines = f"{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: rolegate\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
+    return _Target(origin=origin, lines=lines.encode("idna" if not lines.isascii() else "ascii"))
+
+
+def _authorization(key: Secret | None) -> bytes:
+    """Raises ``UpstreamFailed`` for a key that is no header's value: it would be another header, or none."""
+    if not key:
+        return b""
+    value = key.reveal()
+    if not (value.isascii() and value.isprintable()):
+        message = "the gateway's key for the provider holds characters that no key has (a line break, perhaps)"
+        raise UpstreamFailed(message, failure=FailureClass.AUTH)
+    return f"Authorization: Bearer {value}\r\n".encode("ascii")
+
+
+async def read_whole(response: HttpResponse) -> bytes:
+    """The whole body. Raises ``UpstreamFailed`` when it is longer than ``MAX_ANSWER_BYTES``, ``OSError`` when it breaks off."""
+    body = bytearray()
+    while piece := await response.readany():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            message = f"upstream sent an answer of more than {MAX_ANSWER_BYTES} bytes"
+            raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR)
+    return bytes(body)
+
+
+async def read_body(response: HttpResponse, *, limit_bytes: int, within_s: float) -> bytes:
     """The body, in however many pieces it comes. Where it is longer than ``limit_bytes``, takes longer than ``within_s`` or
     breaks off, what has come of it by then."""
     body = bytearray()
     try:
         async with asyncio.timeout(within_s):
-            while len(body) < limit_bytes and (piece := await response.content.read(limit_bytes - len(body))):
+            while len(body) < limit_bytes and (piece := await response.readany()):
                 body += piece
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        return bytes(body)
-    return bytes(body)
+    except (TimeoutError, OSError):
+        pass
+    return bytes(body[:limit_bytes])
 
 
-async def drain(response: aiohttp.ClientResponse) -> None:
+async def drain(response: HttpResponse) -> None:
     """Read the end of a body whose last word has been heard, so that the connection can serve again; give up soon."""
+    if response.complete:
+        return
     try:
         async with asyncio.timeout(DRAIN_S):
-            while await response.content.readany():
+            while await response.readany():
                 pass
-    except (TimeoutError, aiohttp.ClientError, OSError):
+    except (TimeoutError, OSError):
         return
 
 
-def transport_failure(exc: Exception, *, begun: bool) -> UpstreamFailed:
+def transport_failure(exc: Exception, *, begun: bool, server: str) -> UpstreamFailed:
     """What a failed connection means. ``begun`` says that upstream had already begun to answer."""
     if begun:
         return UpstreamFailed(f"the answer was cut short: {_why(exc)}", failure=FailureClass.TRUNCATED)
     if isinstance(exc, TimeoutError):
         return UpstreamFailed("no connection within the connect deadline", failure=FailureClass.TIMEOUT)
-    return UpstreamFailed(f"no connection: {_why(exc)}", failure=FailureClass.TRANSPORT)
+    if isinstance(exc, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        return UpstreamFailed(f"no answer: {_why(exc)}", failure=FailureClass.TRANSPORT)
+    return UpstreamFailed(f"no connection: {server}: {_why(exc)}", failure=FailureClass.TRANSPORT)
 
 
 def _why(exc: Exception) -> str:
-    if isinstance(exc, aiohttp.ClientConnectorError):
-        # The event loop words its own errors; the system's words for the same number are the ones people know.
-        cause = exc.os_error
-        reason = os.strerror(cause.errno) if isinstance(cause.errno, int) and cause.errno > 0 else str(cause)
-        return f"{exc.host}:{exc.port}: {reason.lower()}"
+    # The event loop words its own errors; the system's words for the same number are the ones people know.
+    number = exc.errno if isinstance(exc, OSError) else None
+    if isinstance(number, int) and number > 0 and not isinstance(exc, ssl.SSLError):
+        return os.strerror(number).lower()
     return str(exc) or type(exc).__name__

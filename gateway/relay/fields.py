@@ -1,10 +1,13 @@
 """What a field of a request may hold, and the complaint about one that holds something else."""
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import orjson
 
 from gateway.errors import BadRequest
+
+MAX_STOPS: Final = 64
 
 Check = tuple[str, Callable[[object], bool]]
 """What is allowed, in words, and the test of it."""
@@ -38,6 +41,17 @@ def a_boolean() -> Check:
 
 def an_object() -> Check:
     return "an object", lambda value: isinstance(value, dict)
+
+
+def a_stop() -> Check:
+    """One or more texts at which an answer ends."""
+
+    def accepts(value: object) -> bool:
+        if isinstance(value, str):
+            return True
+        return isinstance(value, list) and len(value) <= MAX_STOPS and all(isinstance(one, str) for one in value)
+
+    return f"a string or a list of at most {MAX_STOPS} strings", accepts
 
 
 def wrong(where: str, *, found: object, allowed: str) -> BadRequest:

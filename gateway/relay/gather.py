@@ -40,16 +40,18 @@ class Gathered:
 
 
 class _Choice:
-    __slots__ = ("_calls", "_finish", "_logprobs", "_message")
+    __slots__ = ("_calls", "_finish", "_logprobs", "_message", "_stop")
 
     def __init__(self) -> None:
         self._message = _Merged()
         self._logprobs = _Merged()
         self._calls: dict[int, _Call] = {}
         self._finish: object = None
+        self._stop: object = None
 
     def add(self, choice: Mapping[str, object]) -> None:
         self._finish = choice.get("finish_reason") or self._finish
+        self._stop = choice.get("stop_reason") or self._stop
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, Mapping):
             self._logprobs.add(logprobs)
@@ -88,6 +90,7 @@ class _Choice:
             "message": message,
             "logprobs": self._logprobs.whole() or None,
             "finish_reason": self._finish,
+            **({} if self._stop is None else {"stop_reason": self._stop}),
         }
 
 

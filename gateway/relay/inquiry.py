@@ -14,6 +14,8 @@ class Operation(StrEnum):
     """Messages in, a message out."""
     COMPLETION = "completion"
     """A prompt in, perhaps with what shall follow the answer; text out."""
+    EMBEDDING = "embedding"
+    """Texts in, vectors out."""
 
 
 class Inquiry(Protocol):

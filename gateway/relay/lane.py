@@ -1,6 +1,6 @@
 """How one attempt travels: what a lane is given, and what it gives back."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,19 +9,23 @@ from gateway.domain.plan import Deployment
 from gateway.domain.ports import CompletionBackend
 from gateway.errors import UpstreamFailed
 from gateway.relay.deadlines import Limits
+from gateway.relay.embedding_wire import Embeddings
 from gateway.relay.event import Event
+from gateway.relay.inquiry import Operation
+from gateway.relay.loads import Load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call to one deployment.
 
-    ``body`` is the OpenAI chat request with the role's defaults filled in. ``answer_id`` and ``created`` (seconds since the
-    epoch) name the answer where upstream does not. ``left_s`` is what remains of the total deadline.
+    ``body`` is the OpenAI request of the kind that ``operation`` says, with the role's defaults filled in. ``answer_id`` and
+    ``created`` (seconds since the epoch) name the answer where upstream does not. ``left_s`` is what remains of the total
+    deadline.
     """
 
+    operation: Operation
     role: str
-    request_id: str
     deployment: Deployment
     provider: Provider
     backend: CompletionBackend | None
@@ -63,17 +67,29 @@ class FailedAfterResend(UpstreamFailed):
         self.first_s = first_s
 
 
-class ChatLane(Protocol):
+class ModelLane(Protocol):
     """One way to reach a model. Failures are ``UpstreamFailed``; a request it cannot express is ``BadRequest``."""
 
-    async def ready(self, call: Call) -> AsyncGenerator[Event, None]:
-        """Wait until the model can answer, loading it where that is needed, and return the stream of its answer, not yet
-        asked for. Bounds its own waiting by ``call.load_s``.
+    async def resident(self, call: Call) -> bool:
+        """Can the model answer at once, as it is loaded now? True as well where nobody says, and where nothing is loaded.
 
-        The stream opens the connection (within ``connect_s``) when it is first iterated, yields an opening event as soon as
-        upstream has begun to answer, and ends after the last chunk; an answer cut short raises ``UpstreamFailed``. Closing
-        it closes the connection.
+        Bounds its own waiting.
         """
+
+    def load(self, call: Call) -> Load:
+        """Begin to load the model as the plan has it, or join the load that is under way. Asked only after ``resident`` said no;
+        ``call.load_s`` bounds the load."""
+
+    def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
+        """The answer to a chat or completion, not yet asked for.
+
+        Opens the connection (within ``connect_s``) when it is first iterated, yields an opening event as soon as upstream has
+        begun to answer, then the events as they come, those that came at once together; ends after the last chunk. An answer
+        cut short raises ``UpstreamFailed``. Closing it closes the connection.
+        """
+
+    async def embed(self, call: Call) -> Embeddings:
+        """The vectors for the inputs of an embedding request, as many as there are. Bounds its connecting only."""
 
     async def close(self) -> None:
         """Give back connections and end loads that are still under way."""

@@ -11,28 +11,36 @@ from gateway.errors import AttemptFacts, UpstreamFailed
 from gateway.relay.attempts import Failed
 from gateway.relay.breaker import Breakers, Standing, breaker_key
 from gateway.relay.lane import FailedAfterResend
+from gateway.relay.needs import Needs
 
 
 class Observer(Protocol):
     """Who wants to know of failures: the registry of models gone, the plan of features refused and of loads that failed."""
 
-    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed) -> None:
-        """Called inside the request: must return at once and never raise."""
+    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed, *, needs: Needs) -> None:
+        """``needs`` are those of the request. Called inside it: must return at once and never raise."""
 
 
 class Ledger:
     """The attempts of one request on the deployments of its role. At most one is open at a time."""
 
     def __init__(
-        self, deployments: Sequence[Deployment], *, breakers: Breakers, clock: Clock, observer: Observer | None
+        self,
+        deployments: Sequence[Deployment],
+        *,
+        needs: Needs,
+        breakers: Breakers,
+        clock: Clock,
+        observer: Observer | None,
     ) -> None:
+        self._needs = needs
         self._deployments = tuple(deployments)
         self._keys = tuple(breaker_key(one) for one in deployments)
         self._breakers = breakers
         self._clock = clock
         self._observer = observer
         self._facts: list[AttemptFacts] = []
-        self._open: int | None = None
+        self.open: int | None = None
         self._trial = False
         self._begun_s = 0.0
         self.failed: list[Failed] = []
@@ -52,24 +60,24 @@ class Ledger:
         """An attempt on this deployment begins."""
         self._begun_s = self._clock.monotonic()
         self._trial = self._breakers.begin(self._keys[index], now_s=self._begun_s)
-        self._open = index
+        self.open = index
 
     def answered(self) -> None:
         """Its answer has begun; whether it comes to an end is told later."""
-        if self._open is not None:
-            self._note(self._open, failure="", status=200)
+        if self.open is not None:
+            self._note(self.open, failure="", status=200)
 
     def succeeded(self) -> None:
         """Its answer is whole."""
-        if self._open is not None:
-            self._breakers.succeeded(self._keys[self._open])
-            self._open = None
+        if self.open is not None:
+            self._breakers.succeeded(self._keys[self.open])
+            self.open = None
 
     def fail(self, failed: UpstreamFailed, *, delivered: bool) -> UpstreamFailed:
         """It failed; ``delivered`` says that part of its answer had reached the caller. Returns the failure as it is kept: with
         a message that can be written, and without a wait that is none."""
         failed = _sound(failed)
-        index = self._open
+        index = self.open
         if index is None:
             return failed
         failure = FailureClass(failed.failure)
@@ -97,16 +105,16 @@ class Ledger:
             retry_after_s=failed.retry_after_s,
             message=failed.message,
         )
-        self._open = None
+        self.open = None
         if self._observer is not None:
-            self._observer.attempt_failed(self._deployments[index], failed)
+            self._observer.attempt_failed(self._deployments[index], failed, needs=self._needs)
         return failed
 
     def release(self) -> None:
         """Whatever is still open ended without a verdict: the caller went away. Harmless when nothing is open."""
-        if self._open is not None:
-            self._breakers.released(self._keys[self._open], trial=self._trial)
-            self._open = None
+        if self.open is not None:
+            self._breakers.released(self._keys[self.open], trial=self._trial)
+            self.open = None
 
     def _note(self, index: int, *, failure: str, status: int | None, took_s: float | None = None) -> None:
         if took_s is None:

@@ -8,28 +8,42 @@ from gateway.errors import UpstreamFailed
 from gateway.relay.breaker import BreakerKey
 
 
+class Load:
+    """One load under way, or over."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    async def done(self, *, within_s: float) -> bool:
+        """Wait for its end; false when that takes longer than ``within_s``. Raises the ``UpstreamFailed`` that ended it.
+
+        A caller that leaves does not end the load.
+        """
+        finished, _ = await asyncio.wait({self._task}, timeout=max(within_s, 0.0))
+        if not finished:
+            return False
+        if self._task.cancelled():
+            raise UpstreamFailed("the load was called off", failure=FailureClass.TRANSPORT)
+        self._task.result()
+        return True
+
+
 class Loads:
-    """Shares each load among its callers. A caller that leaves does not end the load; it goes on for the others and for the
-    next one."""
+    """Shares each load among all who wait for it; it goes on for the others and for the next one when a caller leaves."""
 
     def __init__(self) -> None:
         self._tasks: dict[BreakerKey, asyncio.Task[None]] = {}
 
-    async def wait(self, key: BreakerKey, start: Callable[[], Awaitable[None]], *, load_s: float) -> None:
-        """Join the load of ``key``, or begin it with ``start``.
-
-        ``load_s`` bounds this caller's wait, and the load itself where this caller began it. Raises ``UpstreamFailed``.
-        """
+    def begin(self, key: BreakerKey, start: Callable[[], Awaitable[None]], *, load_s: float) -> Load:
+        """Join the load of ``key``, or begin it with ``start``; it has ``load_s`` from its beginning."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(_bounded(start, load_s=load_s), name=f"load {key.provider}:{key.model}")
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._ended(key, done))
-        try:
-            async with asyncio.timeout(load_s):
-                await asyncio.shield(task)
-        except TimeoutError as exc:
-            raise _too_slow(load_s) from exc
+        return Load(task)
 
     async def close(self) -> None:
         """End every load that is still under way."""
@@ -44,13 +58,14 @@ class Loads:
             task.exception()
 
 
+def too_slow(load_s: float) -> UpstreamFailed:
+    """A load, or the wait for it, that took longer than ``load_s``."""
+    return UpstreamFailed(f"the model was not ready within {load_s:g} s", failure=FailureClass.TIMEOUT)
+
+
 async def _bounded(start: Callable[[], Awaitable[None]], *, load_s: float) -> None:
     try:
         async with asyncio.timeout(load_s):
             await start()
     except TimeoutError as exc:
-        raise _too_slow(load_s) from exc
-
-
-def _too_slow(load_s: float) -> UpstreamFailed:
-    return UpstreamFailed(f"the model was not ready within {load_s:g} s", failure=FailureClass.TIMEOUT)
+        raise too_slow(load_s) from exc

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Protocol
 
-from gateway.domain.model import Lane, Provider
+from gateway.domain.lesson import FEATURE_NAMES
+from gateway.domain.model import Lane, ModelRef, Provider
 from gateway.domain.plan import Deployment, Via
 
 MESSAGE_TOKENS: Final = 4
@@ -15,24 +17,54 @@ IMAGE_TOKENS: Final = 768
 COUNTED_CHARS: Final = 1 << 20
 """How much of a prompt is counted: the event loop waits meanwhile, and what is longer is too long for nearly every model."""
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
 _PIECE: Final = re.compile(r"[A-Za-z]{1,8}|[0-9]{1,3}|[^\x00-\x7f]{1,2}|[^\sA-Za-z0-9]{1,2}")
+
+_LACKING: Final = MappingProxyType(
+    {
+        "supports_tools": "does not support tools",
+        "supports_vision": "does not take images",
+        "supports_audio": "does not take audio",
+        "supports_json_schema": "does not keep to a JSON schema",
+        "supports_insert": "does not fill in the middle (suffix)",
+    }
+)
+"""What a request may need of a model → the words for a model without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
     """What one request asks for. ``answer_tokens`` is the longest answer the caller allows, ``None`` if it did not say;
-    ``effort`` the thinking effort it asks for, as written. ``texts`` are all the texts that become prompt."""
+    ``effort`` the thinking effort it asks for, as written. ``images`` and ``audio`` count the parts of that kind; ``suffix``
+    says that something shall follow the answer. ``texts`` are all the texts that become prompt."""
 
     tools: bool = False
     forced_tool: bool = False
     images: int = 0
     linked_images: bool = False
+    audio: int = 0
+    suffix: bool = False
     json_schema: bool = False
     logit_bias: bool = False
     effort: str | None = None
     answer_tokens: int | None = None
     messages: int = 0
     texts: tuple[str, ...] = ()
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The capability fields that a model must have to serve it."""
+        asked = (self.tools, self.images, self.audio, self.json_schema, self.suffix)
+        if not any(asked):
+            return ()
+        return tuple(feature for feature, wanted in zip(_LACKING, asked, strict=True) if wanted)
+
+    @property
+    def asked_features(self) -> tuple[str, ...]:
+        """The capability fields that it makes use of: besides those it must have, thinking, which is left out of what is sent to
+        a model that cannot."""
+        return self.features if self.effort in {None, "none"} else (*self.features, "supports_thinking")
 
     @cached_property
     def most_prompt_tokens(self) -> int:
@@ -68,6 +100,7 @@ def needs_of(body: Mapping[str, object]) -> Needs:
         forced_tool=bool(tools) and (tool_choice == "required" or isinstance(tool_choice, Mapping)),
         images=len(images),
         linked_images=any(not image_url(part).startswith("data:") for part in images),
+        audio=sum(1 for part in parts if part.get("type") == "input_audio"),
         json_schema=isinstance(response_format, Mapping) and response_format.get("type") == "json_schema",
         logit_bias=bool(body.get("logit_bias")),
         effort=effort_of(body),
@@ -101,19 +134,32 @@ def image_url(part: Mapping[str, object]) -> str:
     return url if isinstance(url, str) else ""
 
 
-def why_not(deployment: Deployment, *, needs: Needs, provider: Provider | None) -> str:
+class Refusals(Protocol):
+    """What models refused when they were asked, as far as the plan does not know it yet."""
+
+    def refused(self, ref: ModelRef) -> Mapping[str, str]:
+        """Capability field → upstream's words; empty for nearly every model. Asked for every deployment of every request."""
+
+
+def why_not(
+    deployment: Deployment, *, needs: Needs, provider: Provider | None, refused: Mapping[str, str] = _NOTHING
+) -> str:
     """Why ``deployment`` cannot serve a request with these needs; empty if it can.
 
     What nobody knows of a model passes where the operator named it, and rules out a model that was only discovered.
+    ``refused`` is what ``Refusals`` knows of it.
     """
     if provider is None:
         return "its provider is not configured"
     if provider.cloud and not provider.has_key:
         return f'there is no key for the provider "{provider.name}"'
-    if needs.tools and not _able(deployment, "supports_tools", "supports_function_calling"):
-        return "does not support tools"
-    if needs.images and not _able(deployment, "supports_vision"):
-        return "does not take images"
+    for feature in needs.features:
+        if refused and feature in refused:
+            return f"refused {FEATURE_NAMES[feature]} when it was asked: {refused[feature]}"
+        if not _able(deployment, feature):
+            return _LACKING[feature]
+    if needs.suffix and deployment.lane is Lane.LITELLM:
+        return "does not fill in the middle (suffix)"
     if deployment.lane is Lane.OLLAMA:
         reason = _why_not_ollama(needs)
         if reason:
@@ -121,10 +167,25 @@ def why_not(deployment: Deployment, *, needs: Needs, provider: Provider | None) 
     return _why_too_long(needs, context_tokens=deployment.context_tokens)
 
 
-def _able(deployment: Deployment, *features: str) -> bool:
-    if deployment.features.intersection(features):
+def stripped(deployment: Deployment, *, refused: Mapping[str, str]) -> Deployment:
+    """The deployment as it is known now: what its model refused is neither there nor unknown."""
+    if not refused:
+        return deployment
+    return replace(
+        deployment,
+        features=deployment.features.difference(refused),
+        unknown_features=deployment.unknown_features.difference(refused),
+    )
+
+
+def _able(deployment: Deployment, feature: str) -> bool:
+    if feature in deployment.features:
         return True
-    return deployment.via is not Via.DISCOVERED and not deployment.unknown_features.isdisjoint(features)
+    synonym = "supports_function_calling" if feature == "supports_tools" else feature
+    if synonym in deployment.features:
+        return True
+    unknown = deployment.unknown_features
+    return deployment.via is not Via.DISCOVERED and (feature in unknown or synonym in unknown)
 
 
 def _why_not_ollama(needs: Needs) -> str:

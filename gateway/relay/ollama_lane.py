@@ -1,23 +1,28 @@
 """The ollama lane: the native API, with the load profile on every call."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
 from gateway.domain.failure import FailureClass
-from gateway.domain.model import ollama_name
+from gateway.domain.model import ModelRef, ollama_name
 from gateway.domain.ports import Clock, KeySource
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
+from gateway.relay.batch import read_batch
 from gateway.relay.breaker import BreakerKey, breaker_key
-from gateway.relay.connections import Connections, drain, read_body
+from gateway.relay.connections import Connections, drain, read_body, read_whole
+from gateway.relay.embedding_wire import Embeddings
 from gateway.relay.event import OPENED, Event
+from gateway.relay.inquiry import Operation
 from gateway.relay.lane import Call
-from gateway.relay.lines import LineBuffer, LineTooLong
-from gateway.relay.loads import Loads
+from gateway.relay.lines import LineBuffer
+from gateway.relay.loads import Load, Loads
+from gateway.relay.ollama_embedding import native_embed, native_embed_load, read_native_embeddings
+from gateway.relay.ollama_generate import GenerateReader, generate_request
 from gateway.relay.ollama_wire import NativeReader, load_options, native_request
 
 RESIDENT_S: Final = 5.0
@@ -45,25 +50,55 @@ class OllamaLane:
         self._loads = Loads()
         self._resident_until_s: dict[BreakerKey, float] = {}
 
-    async def ready(self, call: Call) -> AsyncGenerator[Event, None]:
-        """See ``ChatLane.ready``. Ollama's own cloud models are not loaded here, so they are simply called."""
-        load = breaker_key(call.deployment)
-        seen = self._clock.monotonic() < self._resident_until_s.get(load, 0.0)
-        if not seen and not call.deployment.cloud:
-            await self._make_resident(call, load=load)
-        return self._stream(call, load=load)
+    async def resident(self, call: Call) -> bool:
+        """See ``ModelLane.resident``. Ollama's own cloud models are not loaded here, so they are simply called; so is a server
+        that does not say what it has loaded."""
+        if call.deployment.cloud:
+            return True
+        key = breaker_key(call.deployment)
+        if self._clock.monotonic() < self._resident_until_s.get(key, 0.0):
+            return True
+        listed = await self._listed(call)
+        if listed is not None and not _holds(listed, call):
+            return False
+        self._note_resident(key)
+        return True
+
+    def load(self, call: Call) -> Load:
+        """See ``ModelLane.load``."""
+        return self._loads.begin(breaker_key(call.deployment), lambda: self._preload(call), load_s=call.load_s)
+
+    def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
+        """See ``ModelLane.stream``."""
+        return self._stream(call, load=breaker_key(call.deployment))
+
+    async def embed(self, call: Call) -> Embeddings:
+        """See ``ModelLane.embed``."""
+        key, sent_for = self._key(call), breaker_key(call.deployment)
+        keyed, account = call.deployment.cloud or key is not None, call.deployment.cloud and key is None
+        body = native_embed(call.body, model=call.ref.name, context_tokens=call.deployment.context_tokens)
+        self._resident_until_s.pop(sent_for, None)
+        url, connect_s = f"{_url(call)}/api/embed", call.limits.connect_s
+        async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
+            if response.status != 200:
+                raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
+            answer = await read_whole(response)
+        self._note_resident(sent_for)
+        return read_native_embeddings(answer, asked=call.body, keyed=keyed, key=key, account=account)
+
+    def forget(self, ref: ModelRef) -> None:
+        """The model has been let go of: whether it is loaded is to be asked again."""
+        for key in [key for key in self._resident_until_s if (key.provider, key.model) == (ref.provider, ref.name)]:
+            del self._resident_until_s[key]
 
     async def close(self) -> None:
         await self._loads.close()
         await self._connections.close()
 
-    async def _make_resident(self, call: Call, *, load: BreakerKey) -> None:
-        resident = await self._resident(call)
-        if resident is not None and not _holds(resident, call):
-            await self._loads.wait(load, lambda: self._preload(call), load_s=call.load_s)
-        self._resident_until_s[load] = self._clock.monotonic() + RESIDENT_S
+    def _note_resident(self, key: BreakerKey) -> None:
+        self._resident_until_s[key] = self._clock.monotonic() + RESIDENT_S
 
-    async def _resident(self, call: Call) -> list[_Resident] | None:
+    async def _listed(self, call: Call) -> list[_Resident] | None:
         """What is loaded now; ``None`` when the server does not say. Raises ``UpstreamFailed`` when there is no server."""
         url, connect_s = f"{_url(call)}/api/ps", call.limits.connect_s
         try:
@@ -85,23 +120,25 @@ class OllamaLane:
 
     async def _preload(self, call: Call) -> None:
         """An empty prompt: Ollama answers once the model is loaded. A server that does not know the call is left alone."""
-        body = {
-            "model": call.ref.name,
-            "stream": False,
-            "options": load_options(call.deployment.context_tokens),
-        }
-        url, connect_s, key = f"{_url(call)}/api/generate", call.limits.connect_s, self._key(call)
+        name, context_tokens = call.ref.name, call.deployment.context_tokens
+        if call.operation is Operation.EMBEDDING:
+            path, body = "embed", native_embed_load(model=name, context_tokens=context_tokens)
+        else:
+            path, body = "generate", {"model": name, "stream": False, "options": load_options(context_tokens)}
+        url, connect_s, key = f"{_url(call)}/api/{path}", call.limits.connect_s, self._key(call)
         async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
             if response.status != 200:
                 if response.status in {404, 405}:
                     return
                 raise await self._connections.refusal(response, keyed=key is not None, key=key, loading=True)
             await drain(response)
+        self._note_resident(breaker_key(call.deployment))
 
-    async def _stream(self, call: Call, *, load: BreakerKey) -> AsyncGenerator[Event, None]:
+    async def _stream(self, call: Call, *, load: BreakerKey) -> AsyncGenerator[Sequence[Event], None]:
         key = self._key(call)
         keyed, account = call.deployment.cloud or key is not None, call.deployment.cloud and key is None
-        reader = NativeReader(
+        text = call.operation is Operation.COMPLETION
+        reader = (GenerateReader if text else NativeReader)(
             answer_id=call.answer_id,
             created=call.created,
             model=call.ref.name,
@@ -110,39 +147,35 @@ class OllamaLane:
             key=key,
             account=account,
         )
-        body = native_request(
+        body = (generate_request if text else native_request)(
             call.body,
             model=call.ref.name,
             context_tokens=call.deployment.context_tokens,
             thinks=call.knows("supports_thinking") is True,
         )
         self._resident_until_s.pop(load, None)
-        url, connect_s = f"{_url(call)}/api/chat", call.limits.connect_s
+        url, connect_s = f"{_url(call)}/api/{'generate' if text else 'chat'}", call.limits.connect_s
         async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
             if response.status != 200:
                 raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
-            yield OPENED
+            self._note_resident(load)
+            yield (OPENED,)
             lines = LineBuffer()
-            while not reader.done and (data := await response.content.readany()):
-                for event in _events(reader, lines=lines, data=data):
-                    yield event
-            for event in reader.read(lines.rest()):
-                yield event
+            while not reader.done and (data := await response.readany()):
+                events, failed = read_batch(data, split=lines.feed, read=reader.read, whose="Ollama")
+                if events:
+                    yield events
+                if failed is not None:
+                    raise failed
+            if rest := reader.read(lines.rest()):
+                yield rest
             if not reader.done:
                 raise UpstreamFailed("Ollama's answer ended before it was done", failure=FailureClass.TRUNCATED)
-            self._resident_until_s[load] = self._clock.monotonic() + RESIDENT_S
+            self._note_resident(load)
             await drain(response)
 
     def _key(self, call: Call) -> Secret | None:
         return None if self._keys is None else self._keys.key(call.provider.name)
-
-
-def _events(reader: NativeReader, *, lines: LineBuffer, data: bytes) -> Iterator[Event]:
-    try:
-        for line in lines.feed(data):
-            yield from reader.read(line)
-    except LineTooLong as exc:
-        raise UpstreamFailed(f"Ollama sent {exc}", failure=FailureClass.UPSTREAM_ERROR) from exc
 
 
 def _url(call: Call) -> str:

@@ -135,7 +135,8 @@ def native_messages(messages: object, *, thinks: bool) -> list[dict[str, object]
 
 
 def _content(content: object) -> tuple[str, list[str]]:
-    """The text of a message's content, its parts on lines of their own, and its images in base64."""
+    """The text of a message's content, its parts on lines of their own, and its images and sounds in base64, in their order:
+    the native wire has one list for both."""
     if isinstance(content, str):
         return content, []
     texts: list[str] = []
@@ -144,6 +145,8 @@ def _content(content: object) -> tuple[str, list[str]]:
         kind = part["type"]
         if kind == "image_url":
             images.append(image_url(part).partition(",")[2])
+        elif kind == "input_audio":
+            images.append(part["input_audio"]["data"].rpartition(",")[2])
         else:
             texts.append(part.get(kind, ""))
     return "\n".join(texts), images

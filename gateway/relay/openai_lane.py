@@ -1,10 +1,8 @@
 """The openai lane: the same wire on both sides, the model name rewritten."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from typing import Final
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
-import aiohttp
 import orjson
 
 from gateway.domain.failure import FailureClass
@@ -12,15 +10,20 @@ from gateway.domain.model import ProviderKind
 from gateway.domain.ports import Endpoint, EndpointResolver
 from gateway.domain.secret import Secret
 from gateway.errors import ProviderDown, ProviderFailed, UnknownName, UpstreamFailed
+from gateway.relay.batch import read_batch
+from gateway.relay.breaker import breaker_key
 from gateway.relay.classify import classify
-from gateway.relay.connections import Connections, drain
+from gateway.relay.connections import Asking, Connections, drain, read_whole
+from gateway.relay.embedding_wire import Embeddings
 from gateway.relay.event import OPENED, Event
+from gateway.relay.http_connection import HttpResponse
+from gateway.relay.inquiry import Operation
 from gateway.relay.lane import Call
-from gateway.relay.lines import LineTooLong
+from gateway.relay.loads import Load, Loads
+from gateway.relay.openai_embedding import openai_embed, read_openai_embeddings
+from gateway.relay.openai_text import TextReader, refused_text
 from gateway.relay.openai_wire import ChunkReader, chunk_of
 from gateway.relay.sse import SseParser
-
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
 class OpenAILane:
@@ -29,13 +32,49 @@ class OpenAILane:
     def __init__(self, *, connections: Connections, endpoints: EndpointResolver) -> None:
         self._connections = connections
         self._endpoints = endpoints
+        self._loads = Loads()
 
-    async def ready(self, call: Call) -> AsyncGenerator[Event, None]:
-        """See ``ChatLane.ready``. Only the embedded engine has to be started; it shares a start among its callers itself."""
-        return self._stream(call, endpoint=await self._endpoint(call))
+    async def resident(self, call: Call) -> bool:
+        """See ``ModelLane.resident``. Only the embedded engine's models are loaded by us."""
+        if call.provider.kind is not ProviderKind.EMBEDDED:
+            return True
+        return self._endpoints.resident(call.ref, context_tokens=call.deployment.context_tokens)
+
+    def load(self, call: Call) -> Load:
+        """See ``ModelLane.load``."""
+
+        async def start() -> None:
+            await self._endpoint(call)
+
+        return self._loads.begin(breaker_key(call.deployment), start, load_s=call.load_s)
+
+    def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
+        """See ``ModelLane.stream``."""
+        return self._stream(call)
+
+    async def embed(self, call: Call) -> Embeddings:
+        """See ``ModelLane.embed``."""
+        endpoint = await self._endpoint(call)
+        keyed = _keyed(call, endpoint)
+        body = openai_embed(call.body, model=endpoint.model)
+        async with self._post(call, endpoint, path="embeddings", body=body) as response:
+            if response.status != 200:
+                raise await self._connections.refusal(response, keyed=keyed, key=endpoint.key)
+            answer = await read_whole(response)
+        return read_openai_embeddings(answer, asked=call.body, keyed=keyed, key=endpoint.key)
 
     async def close(self) -> None:
+        await self._loads.close()
         await self._connections.close()
+
+    def _post(self, call: Call, endpoint: Endpoint, *, path: str, body: Mapping[str, object]) -> Asking:
+        return self._connections.post(
+            f"{endpoint.base_url.rstrip('/')}/{path}",
+            body=body,
+            connect_s=call.limits.connect_s,
+            key=endpoint.key,
+            closes_unsaid=not call.provider.cloud,
+        )
 
     async def _endpoint(self, call: Call) -> Endpoint:
         try:
@@ -51,37 +90,45 @@ class OpenAILane:
         except ProviderFailed as exc:
             raise UpstreamFailed(exc.message, failure=FailureClass.LOAD_FAILED) from exc
 
-    async def _stream(self, call: Call, *, endpoint: Endpoint) -> AsyncGenerator[Event, None]:
-        keyed = (endpoint.key is not None and call.provider.kind is not ProviderKind.EMBEDDED) or call.provider.cloud
-        reader = ChunkReader(
+    async def _stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
+        endpoint = await self._endpoint(call)
+        keyed = _keyed(call, endpoint)
+        text = call.operation is Operation.COMPLETION
+        reader = (TextReader if text else ChunkReader)(
             answer_id=call.answer_id, created=call.created, model=call.ref.name, keyed=keyed, key=endpoint.key
         )
-        url = f"{endpoint.base_url.rstrip('/')}/chat/completions"
         body = openai_request(call, model=endpoint.model)
-        connect_s = call.limits.connect_s
-        async with self._connections.post(
-            url, body=body, connect_s=connect_s, key=endpoint.key, closes_unsaid=not call.provider.cloud
+        async with self._post(
+            call, endpoint, path="completions" if text else "chat/completions", body=body
         ) as response:
             if response.status != 200:
-                raise await self._connections.refusal(response, keyed=keyed, key=endpoint.key)
-            yield OPENED
+                refused = await self._connections.refusal(response, keyed=keyed, key=endpoint.key)
+                raise refused_text(refused) if text else refused
+            yield (OPENED,)
             if response.content_type == "application/json":
-                for event in await _whole(response, reader=reader, keyed=keyed, key=endpoint.key):
-                    yield event
+                yield await _whole(response, reader=reader, keyed=keyed, key=endpoint.key)
                 return
             if response.content_type != "text/event-stream":
                 message = f"upstream answered with {response.content_type}, not with a stream"
                 raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR, status=response.status)
             parser = SseParser()
-            while not reader.done and (data := await response.content.readany()):
-                for event in _events(reader, parser=parser, data=data):
-                    yield event
+            while not reader.done and (data := await response.readany()):
+                events, failed = read_batch(data, split=parser.feed, read=reader.data, whose="upstream")
+                if events:
+                    yield events
+                if failed is not None:
+                    raise failed
             for rest in parser.finish():
-                for event in reader.data(rest):
-                    yield event
+                if events := reader.data(rest):
+                    yield events
             if not reader.finished:
                 raise UpstreamFailed("the answer ended without a finish signal", failure=FailureClass.TRUNCATED)
             await drain(response)
+
+
+def _keyed(call: Call, endpoint: Endpoint) -> bool:
+    """Is a refusal about a key that the gateway has?"""
+    return (endpoint.key is not None and call.provider.kind is not ProviderKind.EMBEDDED) or call.provider.cloud
 
 
 def openai_request(call: Call, *, model: str) -> dict[str, object]:
@@ -96,26 +143,10 @@ def openai_request(call: Call, *, model: str) -> dict[str, object]:
     return body
 
 
-def _events(reader: ChunkReader, *, parser: SseParser, data: bytes) -> Iterator[Event]:
-    try:
-        for payload in parser.feed(data):
-            yield from reader.data(payload)
-    except LineTooLong as exc:
-        raise UpstreamFailed(f"upstream sent {exc}", failure=FailureClass.UPSTREAM_ERROR) from exc
-
-
-async def _whole(
-    response: aiohttp.ClientResponse, *, reader: ChunkReader, keyed: bool, key: Secret | None
-) -> list[Event]:
+async def _whole(response: HttpResponse, *, reader: ChunkReader, keyed: bool, key: Secret | None) -> list[Event]:
     """The events of an answer that came in one piece although a stream was asked for."""
-    body = bytearray()
-    while data := await response.content.readany():
-        body += data
-        if len(body) > MAX_ANSWER_BYTES:
-            message = f"upstream sent an answer of more than {MAX_ANSWER_BYTES} bytes"
-            raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR)
     try:
-        completion = orjson.loads(body)
+        completion = orjson.loads(await read_whole(response))
     except orjson.JSONDecodeError as exc:
         raise UpstreamFailed("the answer is not valid JSON", failure=FailureClass.TRUNCATED) from exc
     if not isinstance(completion, dict) or completion.get("error"):

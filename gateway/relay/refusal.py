@@ -15,9 +15,11 @@ OVERLOADED_RETRY_S: Final = 5.0
 _UPSTREAMS_WORDS: Final = frozenset(
     {FailureClass.BAD_REQUEST, FailureClass.CONTENT_POLICY, FailureClass.CONTEXT_LENGTH}
 )
+_PAUSES: Final = frozenset({FailureClass.RATE_LIMIT, FailureClass.OVERLOADED, FailureClass.SATURATED})
 _HINTS: Final = MappingProxyType(
     {
         FailureClass.TRANSPORT: "`rolegate status` shows which providers answer",
+        FailureClass.SATURATED: "try again later, or raise max_parallel or queue_wait_s of the provider",
         FailureClass.GONE: "`rolegate models list` shows what is installed",
         FailureClass.LOAD_FAILED: "`rolegate explain` shows what the model needs and what the machine has",
         FailureClass.CONTEXT_LENGTH: "shorten the conversation, or give the role a model with a larger context",
@@ -98,4 +100,4 @@ def _hint(failure: FailureClass, *, deployment: Deployment, provider: Provider) 
 def _retry_after_s(failure: FailureClass, *, given_s: float | None) -> float | None:
     if failure is FailureClass.OVERLOADED and given_s is None:
         return OVERLOADED_RETRY_S
-    return given_s if failure in {FailureClass.RATE_LIMIT, FailureClass.OVERLOADED} else None
+    return given_s if failure in _PAUSES else None

@@ -1,285 +1,255 @@
-"""One chat request through the ordered deployments of its role."""
+"""One request through the ordered deployments of its role."""
 
-import asyncio
-import random
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
-
-import orjson
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
 
 from gateway.domain.failure import FailureClass
-from gateway.domain.model import Lane
+from gateway.domain.model import Lane, ModelRef
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock
 from gateway.domain.role import Task
-from gateway.errors import (
-    BadRequest,
-    NoCapableDeployment,
-    NoModelForRole,
-    RequestFailed,
-    RolegateError,
-    Unsupported,
-    UpstreamFailed,
-)
+from gateway.errors import BadRequest, NoCapableDeployment, NoModelForRole, Unsupported, UpstreamFailed
+from gateway.relay.admission import Admission
 from gateway.relay.answer import Answer, StreamingAnswer
-from gateway.relay.attempts import Candidate, Stop, next_step
-from gateway.relay.breaker import Breakers, Standing, State
-from gateway.relay.deadlines import limits
-from gateway.relay.event import Event
-from gateway.relay.gather import Gathered
-from gateway.relay.lane import Call, ChatLane
+from gateway.relay.attempts import Candidate
+from gateway.relay.breaker import Breakers
+from gateway.relay.embedding_request import EmbeddingRequest, why_not_embed
+from gateway.relay.embedding_wire import Embeddings, embedding_answer
+from gateway.relay.inquiry import Inquiry, Operation
+from gateway.relay.lane import ModelLane
 from gateway.relay.ledger import Ledger, Observer
-from gateway.relay.needs import Needs, needs_of, why_not
-from gateway.relay.refusal import held_back, refusal
-from gateway.relay.request import ChatRequest
+from gateway.relay.needs import Needs, Refusals, needs_of, stripped, why_not
+from gateway.relay.opening import Opened, open_answer
+from gateway.relay.outgoing import Outgoing
+from gateway.relay.passage import Passage
 from gateway.relay.route import Route
-from gateway.relay.unforeseen import unforeseen
-from gateway.relay.watch import Watch
+from gateway.relay.walk import Ready, Walk
+from gateway.relay.wire import AnswerWire
 
 __all__ = ["Answer", "Relay", "StreamingAnswer", "with_defaults"]
 
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+_CHATS_ONLY: Final = frozenset(
+    {"tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs"}
+)
 _ANSWER_LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens"})
-
-
-@dataclass(slots=True, kw_only=True)
-class _Passage:
-    """One request on its way: what it asks, where it may go, what happened so far."""
-
-    request: ChatRequest
-    route: Route
-    request_id: str
-    body: Mapping[str, object]
-    needs: Needs
-    candidates: tuple[Candidate, ...]
-    ledger: Ledger
-    started_s: float
-    spent_s: float = 0.0
-    at_start: tuple[Standing, ...] = field(default=())
-
-    @property
-    def role(self) -> str:
-        return self.route.plan.role
-
-    def fallback_reason(self, index: int) -> str:
-        """Why the deployments before this one did not answer."""
-        failures = {one.index: one.failure.value for one in self.ledger.failed}
-        reasons = []
-        for before, deployment in enumerate(self.route.plan.deployments[:index]):
-            why = failures.get(before) or self.candidates[before].excluded or _resting(self.at_start[before])
-            reasons.append(f"{deployment.ref}: {why}")
-        return "; ".join(reasons).encode("ascii", "replace").decode()
 
 
 class Relay:
     """Walks the deployments of a role until one answers. Holds no request state; one serves the whole process.
 
-    ``lanes`` has an entry for every lane that a plan may use. ``observer`` hears of every failed attempt.
+    ``lanes`` has an entry for every lane that a plan may use. ``observer`` hears of every failed attempt; ``refusals`` know
+    what models have refused since the plan was made.
     """
 
     def __init__(
         self,
         *,
-        lanes: Mapping[Lane, ChatLane],
+        lanes: Mapping[Lane, ModelLane],
         clock: Clock,
         breakers: Breakers,
         observer: Observer | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._lanes = dict(lanes)
         self._clock = clock
         self._breakers = breakers
         self._observer = observer
+        self._refusals = refusals
+        self._admission = Admission(clock=clock)
 
-    async def chat(self, *, request: ChatRequest, route: Route, request_id: str) -> Answer | StreamingAnswer:
-        """Answer one chat request: whole, or from its first content on if the caller asked to stream.
+    async def answer(
+        self, *, inquiry: Inquiry, wire: AnswerWire, route: Route, request_id: str
+    ) -> Answer | StreamingAnswer:
+        """Answer a chat or completion request: whole, or, if the caller asked to stream, from its first content on (or from the
+        first word that a model is loading).
 
         Raises ``BadRequest`` for what the caller got wrong, ``NoModelForRole`` for a role without deployments,
         ``NoCapableDeployment`` when the request's needs rule all of them out, ``RequestFailed`` when none answered.
         """
-        passage = self._admit(request, route=route, request_id=request_id)
+        walk = Walk(
+            self._admit(inquiry, route=route, request_id=request_id),
+            lanes=self._lanes,
+            admission=self._admission,
+            clock=self._clock,
+        )
+        outgoing = Outgoing(wire, continues=inquiry.stream and route.plan.manner.stream_failure == "continue")
+        try:
+            begun = await open_answer(walk, outgoing=outgoing)
+            if inquiry.stream:
+                return StreamingAnswer(walk, begun=begun, outgoing=outgoing)
+            assert isinstance(begun, Opened)  # noqa: S101  (only who streams hears of loading)
+            return _whole(walk, begun)
+        except BaseException:
+            walk.close()
+            raise
+
+    async def embed(self, *, request: EmbeddingRequest, route: Route, request_id: str) -> Answer:
+        """Answer an embedding request, with the errors of ``answer``."""
+        walk = Walk(
+            self._admit_embedding(request, route=route, request_id=request_id),
+            lanes=self._lanes,
+            admission=self._admission,
+            clock=self._clock,
+        )
         try:
             while True:
-                index = await self._next(passage)
-                answer = await self._attempt(passage, index=index)
-                if answer is not None:
-                    return answer
-        except BaseException:
-            passage.ledger.release()
-            raise
+                step = await walk.next()
+                assert isinstance(step, Ready)  # noqa: S101  (only who streams hears of loading)
+                begun_s = self._clock.monotonic()
+                try:
+                    embeddings = await _embedded(walk, step)
+                    body = embedding_answer(embeddings, model=step.call.ref.name, as_base64=request.base64)
+                except Exception as failed:  # noqa: BLE001 - a deployment that is too odd for the gateway has failed
+                    walk.fail(failed)
+                    continue
+                finally:
+                    walk.passage.spent_s += self._clock.monotonic() - begun_s
+                walk.passage.ledger.answered()
+                walk.succeeded()
+                return Answer(
+                    deployment=step.call.deployment,
+                    attempts=walk.passage.ledger.attempts,
+                    fallback_reason=walk.passage.fallback_reason(step.index),
+                    upstream_s=walk.passage.spent_s,
+                    first_token_s=None,
+                    usage={"prompt_tokens": embeddings.prompt_tokens},
+                    body=body,
+                )
+        finally:
+            walk.close()
 
     async def close(self) -> None:
         """Close every lane."""
         for lane in self._lanes.values():
             await lane.close()
 
-    def _admit(self, request: ChatRequest, *, route: Route, request_id: str) -> _Passage:
+    def _admit(self, inquiry: Inquiry, *, route: Route, request_id: str) -> Passage:
         plan = route.plan
         if plan.task is Task.EMBEDDING:
             raise BadRequest(f'"{plan.role}" is for embeddings; it does not chat', param="model")
         if not plan.deployments:
             raise NoModelForRole(role=plan.role)
-        body = with_defaults(request.body, parameters=plan.parameters)
+        parameters = plan.parameters
+        if inquiry.operation is Operation.COMPLETION:
+            parameters = {key: value for key, value in parameters.items() if key not in _CHATS_ONLY}
+        body = with_defaults(inquiry.body, parameters=parameters)
         if body.get("n") not in (None, 1):
             raise Unsupported(f'n: the parameters of the role "{plan.role}" ask for more than 1; allowed: 1', param="n")
-        needs = needs_of(body) if plan.parameters else request.needs
-        ledger = Ledger(plan.deployments, breakers=self._breakers, clock=self._clock, observer=self._observer)
-        passage = _Passage(
-            request=request,
-            route=route,
+        needs = inquiry.needs
+        if plan.parameters and inquiry.operation is Operation.CHAT:
+            needs = needs_of(body)
+        refused = self._refused(plan.deployments)
+        candidates = [
+            self._candidate(
+                one,
+                why_not(
+                    one,
+                    needs=needs,
+                    provider=route.providers.get(one.ref.provider),
+                    refused=refused.get(one.ref, _NOTHING),
+                ),
+            )
+            for one in plan.deployments
+        ]
+        return self._passage(
+            inquiry,
+            route=_as_known(route, refused) if refused else route,
             request_id=request_id,
             body=body,
             needs=needs,
-            candidates=tuple(self._candidate(one, route=route, needs=needs) for one in plan.deployments),
-            ledger=ledger,
-            started_s=self._clock.monotonic(),
-            at_start=ledger.standings(),
+            candidates=candidates,
         )
-        if all(candidate.excluded for candidate in passage.candidates):
-            ruled_out = [
-                (str(deployment.ref), candidate.excluded)
-                for deployment, candidate in zip(plan.deployments, passage.candidates, strict=True)
-            ]
-            raise NoCapableDeployment(role=plan.role, ruled_out=ruled_out)
-        return passage
 
-    def _candidate(self, deployment: Deployment, *, route: Route, needs: Needs) -> Candidate:
-        excluded = why_not(deployment, needs=needs, provider=route.providers.get(deployment.ref.provider))
+    def _admit_embedding(self, request: EmbeddingRequest, *, route: Route, request_id: str) -> Passage:
+        plan = route.plan
+        if plan.task is not Task.EMBEDDING:
+            raise BadRequest(f'"{plan.role}" is for chats; it does not embed', param="model")
+        if not plan.deployments:
+            raise NoModelForRole(role=plan.role)
+        candidates = [
+            self._candidate(one, why_not_embed(one, request=request, provider=route.providers.get(one.ref.provider)))
+            for one in plan.deployments
+        ]
+        return self._passage(
+            request, route=route, request_id=request_id, body=request.body, needs=request.needs, candidates=candidates
+        )
+
+    def _refused(self, deployments: Sequence[Deployment]) -> Mapping[ModelRef, Mapping[str, str]]:
+        """What models of these deployments have refused; hardly ever anything."""
+        if self._refusals is None:
+            return _NOTHING
+        return {one.ref: words for one in deployments if (words := self._refusals.refused(one.ref))}
+
+    def _candidate(self, deployment: Deployment, excluded: str) -> Candidate:
         if not excluded and deployment.lane not in self._lanes:
             excluded = f"this gateway has no {deployment.lane} lane"
         return Candidate(excluded=excluded, context_tokens=deployment.context_tokens)
 
-    async def _next(self, passage: _Passage) -> int:
-        """The deployment to try now, after whatever wait it asks for. Raises ``RequestFailed`` when nothing is left."""
-        ledger = passage.ledger
-        standings = ledger.standings()
-        step = next_step(
-            candidates=passage.candidates,
-            standings=standings,
-            failed=ledger.failed,
-            left_s=self._left_s(passage),
-            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+    def _passage(
+        self,
+        inquiry: Inquiry,
+        *,
+        route: Route,
+        request_id: str,
+        body: Mapping[str, object],
+        needs: Needs,
+        candidates: Sequence[Candidate],
+    ) -> Passage:
+        plan = route.plan
+        if all(candidate.excluded for candidate in candidates):
+            ruled_out = [
+                (str(deployment.ref), candidate.excluded)
+                for deployment, candidate in zip(plan.deployments, candidates, strict=True)
+            ]
+            raise NoCapableDeployment(role=plan.role, ruled_out=ruled_out)
+        ledger = Ledger(
+            plan.deployments, needs=needs, breakers=self._breakers, clock=self._clock, observer=self._observer
         )
-        if isinstance(step, Stop):
-            raise self._refusal(passage, standings=standings)
-        if step.wait_s > 0:
-            await asyncio.sleep(step.wait_s)
-            passage.spent_s += step.wait_s
-        return step.index
-
-    def _left_s(self, passage: _Passage) -> float:
-        """What remains of the longest total deadline among the deployments."""
-        deadlines = passage.route.plan.deadlines
-        total_s = max(limits(deadlines=deadlines, cloud=one.cloud).total_s for one in passage.route.plan.deployments)
-        return passage.started_s + total_s - self._clock.monotonic()
-
-    def _refusal(self, passage: _Passage, *, standings: Sequence[Standing]) -> RequestFailed:
-        last = passage.ledger.last
-        if last is None:
-            return held_back(
-                role=passage.role,
-                deployments=passage.route.plan.deployments,
-                providers=passage.route.providers,
-                standings=standings,
-                ruled_out=[candidate.excluded for candidate in passage.candidates],
-                now_s=self._clock.monotonic(),
-            )
-        deployment, failed = last
-        return refusal(
-            role=passage.role,
-            deployment=deployment,
-            provider=passage.route.providers[deployment.ref.provider],
-            failed=failed,
-            attempts=passage.ledger.attempts,
-        )
-
-    async def _attempt(self, passage: _Passage, *, index: int) -> Answer | StreamingAnswer | None:
-        """Try one deployment. ``None`` when it failed before anything of it reached the caller."""
-        call = self._call(passage, index=index)
-        passage.ledger.begin(index)
-        try:
-            watch = await self._ready(passage, call=call)
-            try:
-                if passage.request.stream:
-                    return await self._stream(passage, index=index, watch=watch)
-                return await self._gather(passage, index=index, watch=watch)
-            except BaseException:
-                passage.spent_s += watch.waited_s
-                await watch.aclose()
-                raise
-        except UpstreamFailed as failed:
-            passage.ledger.fail(failed, delivered=False)
-        except RolegateError:
-            raise
-        except Exception as exc:  # noqa: BLE001 - a deployment that is too odd for the gateway is a failed attempt
-            passage.ledger.fail(unforeseen(exc, model=str(call.ref)), delivered=False)
-        return None
-
-    def _call(self, passage: _Passage, *, index: int) -> Call:
-        route = passage.route
-        deployment = route.plan.deployments[index]
-        bounds = limits(
-            deadlines=route.plan.deadlines, cloud=deployment.cloud, prompt_tokens=passage.needs.most_prompt_tokens // 4
-        )
-        return Call(
-            role=route.plan.role,
-            request_id=passage.request_id,
-            deployment=deployment,
-            provider=route.providers[deployment.ref.provider],
-            backend=route.backend,
-            body=passage.body,
-            limits=bounds,
-            left_s=passage.started_s + bounds.total_s - self._clock.monotonic(),
-            answer_id=f"chatcmpl-{secrets.token_hex(12)}",
-            created=int(self._clock.time()),
-        )
-
-    async def _ready(self, passage: _Passage, *, call: Call) -> Watch:
-        begun_s = self._clock.monotonic()
-        if call.left_s <= 0:
-            message = f"nothing is left of the {call.limits.total_s:g} s for the whole request"
-            raise UpstreamFailed(message, failure=FailureClass.TIMEOUT)
-        try:
-            stream = await self._lanes[call.deployment.lane].ready(call)
-        finally:
-            waited_s = self._clock.monotonic() - begun_s
-            passage.spent_s += waited_s
-        return Watch(stream, limits=call.limits, left_s=call.left_s - waited_s, clock=self._clock)
-
-    async def _stream(self, passage: _Passage, *, index: int, watch: Watch) -> StreamingAnswer:
-        first: list[Event] = []
-        while not (watch.told or watch.finished) and (event := await watch.next()) is not None:
-            first.append(event)
-        deployment = passage.route.plan.deployments[index]
-        answer = StreamingAnswer(
-            role=passage.role,
-            deployment=deployment,
-            provider=passage.route.providers[deployment.ref.provider],
-            fallback_reason=passage.fallback_reason(index),
-            include_usage=passage.request.include_usage,
-            first=first,
-            watch=watch,
-            ledger=passage.ledger,
-            spent_s=passage.spent_s,
-        )
-        passage.ledger.answered()
-        return answer
-
-    async def _gather(self, passage: _Passage, *, index: int, watch: Watch) -> Answer:
-        whole = Gathered()
-        while (event := await watch.next()) is not None:
-            if event.chunk is not None:
-                whole.add(event.chunk)
-        body = orjson.dumps(whole.completion())
-        passage.ledger.answered()
-        passage.ledger.succeeded()
-        return Answer(
-            deployment=passage.route.plan.deployments[index],
-            attempts=passage.ledger.attempts,
-            fallback_reason=passage.fallback_reason(index),
-            upstream_s=passage.spent_s + watch.waited_s,
+        return Passage(
+            operation=inquiry.operation,
+            stream=inquiry.stream,
+            route=route,
+            request_id=request_id,
             body=body,
+            prompt_tokens=needs.most_prompt_tokens,
+            candidates=tuple(candidates),
+            ledger=ledger,
+            started_s=self._clock.monotonic(),
+            at_start=ledger.standings(),
         )
+
+
+async def _embedded(walk: Walk, ready: Ready) -> Embeddings:
+    """Vectors come all at once: the deadline for the first token holds for them."""
+    within_s = min(ready.call.limits.first_token_s, ready.call.left_s)
+    try:
+        return await walk.patience.wait(ready.lane.embed(ready.call), within_s=within_s)
+    except TimeoutError as exc:
+        raise UpstreamFailed(f"no answer within {within_s:g} s", failure=FailureClass.TIMEOUT) from exc
+
+
+def _as_known(route: Route, refused: Mapping[ModelRef, Mapping[str, str]]) -> Route:
+    deployments = tuple(stripped(one, refused=refused.get(one.ref, _NOTHING)) for one in route.plan.deployments)
+    return replace(route, plan=replace(route.plan, deployments=deployments))
+
+
+def _whole(walk: Walk, opened: Opened) -> Answer:
+    assert opened.whole is not None  # noqa: S101  (who does not stream gets it whole)
+    walk.succeeded()
+    answer = Answer(
+        deployment=opened.deployment,
+        attempts=walk.passage.ledger.attempts,
+        fallback_reason=walk.passage.fallback_reason(opened.index),
+        upstream_s=walk.passage.spent_s + opened.watch.waited_s,
+        first_token_s=opened.watch.told_s,
+        usage=opened.whole.usage,
+        body=opened.whole.body,
+    )
+    walk.close()
+    return answer
 
 
 def with_defaults(body: Mapping[str, object], *, parameters: Mapping[str, object]) -> Mapping[str, object]:
@@ -289,8 +259,3 @@ def with_defaults(body: Mapping[str, object], *, parameters: Mapping[str, object
     said = {key for key, value in body.items() if value is not None}
     left_out = said | (_ANSWER_LIMITS if said & _ANSWER_LIMITS else frozenset())
     return {**body, **{key: value for key, value in parameters.items() if key not in left_out}}
-
-
-def _resting(standing: Standing) -> str:
-    words = {State.COOLING: "cooling down", State.HELD: "held back", State.READY: "passed over"}
-    return f"{words[standing.state]} after {standing.failure}" if standing.failure else words[standing.state]

@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Final
 
 from gateway.errors import Unsupported
-from gateway.relay.fields import a_boolean, a_number, a_whole_number, an_object, check_fields, wrong
+from gateway.relay.fields import a_boolean, a_number, a_stop, a_whole_number, an_object, check_fields, wrong
+from gateway.relay.inquiry import Operation
 from gateway.relay.json_object import model_of, read_object, wants_usage
 from gateway.relay.needs import Needs, needs_of
 
 MAX_TOP_LOGPROBS: Final = 20
-MAX_STOPS: Final = 64
 
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
@@ -48,6 +48,10 @@ class ChatRequest:
             include_usage=wants_usage(content),
             body=content,
         )
+
+    @property
+    def operation(self) -> Operation:
+        return Operation.CHAT
 
     @cached_property
     def needs(self) -> Needs:
@@ -138,12 +142,6 @@ def _check_format(response_format: object) -> None:
         raise wrong("response_format.json_schema", found=schema, allowed="an object with a schema")
 
 
-def _is_stop(value: object) -> bool:
-    if isinstance(value, str):
-        return True
-    return isinstance(value, list) and len(value) <= MAX_STOPS and all(isinstance(one, str) for one in value)
-
-
 def _is_effort(value: object) -> bool:
     return isinstance(value, str) and value.lower() in _EFFORTS
 
@@ -168,7 +166,7 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "seed": a_whole_number(-(1 << 63), (1 << 63) - 1),
     "max_tokens": a_whole_number(1),
     "max_completion_tokens": a_whole_number(1),
-    "stop": (f"a string or a list of at most {MAX_STOPS} strings", _is_stop),
+    "stop": a_stop(),
     "logprobs": a_boolean(),
     "top_logprobs": a_whole_number(0, MAX_TOP_LOGPROBS),
     "logit_bias": an_object(),
@@ -183,8 +181,9 @@ _PART_SHAPES: Final[Mapping[str, Callable[[Mapping[str, object]], bool]]] = {
     "text": lambda part: isinstance(part.get("text"), str),
     "refusal": lambda part: isinstance(part.get("refusal"), str),
     "image_url": lambda part: _has_text(part.get("image_url"), "url") or isinstance(part.get("image_url"), str),
+    "input_audio": lambda part: all(_has_text(part.get("input_audio"), key) for key in ("data", "format")),
 }
-_NOT_TAKEN: Final[Mapping[str, str]] = {"file": "files", "input_audio": "audio"}
+_NOT_TAKEN: Final[Mapping[str, str]] = {"file": "files"}
 
 
 def _has_text(value: object, key: str) -> bool:

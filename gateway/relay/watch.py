@@ -1,7 +1,6 @@
 """One answer under way, with its deadlines."""
 
-import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from gateway.domain.failure import FailureClass
@@ -9,13 +8,14 @@ from gateway.domain.ports import Clock
 from gateway.errors import UpstreamFailed
 from gateway.relay.deadlines import Limits
 from gateway.relay.event import Event, EventKind
+from gateway.relay.patience import Patience
 
 TAIL_S: Final = 2.0
 """How long a finished answer may still take to bring its token counts and close."""
 
 
 class Watch:
-    """Reads a lane's stream event by event and ends it when it is late.
+    """Reads a lane's stream and ends it when it is late.
 
     The first-token clock starts when this is made: the model is ready. ``left_s`` is what remains of the total deadline.
     ``waited_s`` adds up the time spent waiting for upstream.
@@ -26,36 +26,46 @@ class Watch:
         "_first_until_s",
         "_heard",
         "_limits",
+        "_patience",
         "_stream",
         "_total_until_s",
         "finished",
-        "told",
+        "told_s",
         "waited_s",
     )
 
-    def __init__(self, stream: AsyncGenerator[Event, None], *, limits: Limits, left_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        stream: AsyncGenerator[Sequence[Event], None],
+        *,
+        limits: Limits,
+        left_s: float,
+        clock: Clock,
+        patience: Patience,
+    ) -> None:
         now_s = clock.monotonic()
         self._stream = stream
         self._limits = limits
         self._clock = clock
+        self._patience = patience
         self._first_until_s = now_s + limits.first_token_s
         self._total_until_s = now_s + left_s
         self._heard = False
-        self.told = False
-        """Content has come."""
+        self.told_s: float | None = None
+        """When the first content came, on the clock; ``None`` before."""
         self.finished = False
         """The finish signal has come."""
         self.waited_s = 0.0
 
-    async def next(self) -> Event | None:
-        """The next event, ``None`` after the last. Raises ``UpstreamFailed``.
+    async def next(self) -> Sequence[Event] | None:
+        """The next events, at least one, as many as came at once; ``None`` after the last. Raises ``UpstreamFailed``.
 
         Once the finish signal is there the answer is whole: whatever goes wrong after it just ends the stream.
         """
         begun_s = self._clock.monotonic()
+        now_s = begun_s
         try:
-            async with asyncio.timeout(self._patience_s(begun_s)):
-                event = await anext(self._stream, None)
+            events = await self._patience.wait(anext(self._stream, None), within_s=self._patience_s(begun_s))
         except TimeoutError as exc:
             if self.finished:
                 return None
@@ -65,12 +75,16 @@ class Watch:
                 return None
             raise
         finally:
-            self.waited_s += self._clock.monotonic() - begun_s
-        if event is not None:
+            now_s = self._clock.monotonic()
+            self.waited_s += now_s - begun_s
+        if events is not None:
             self._heard = True
-            self.told = self.told or event.kind is EventKind.CONTENT
-            self.finished = self.finished or event.finished
-        return event
+            for event in events:
+                if self.told_s is None and event.kind is EventKind.CONTENT:
+                    self.told_s = now_s
+                if event.finished:
+                    self.finished = True
+        return events
 
     @property
     def left_s(self) -> float:
@@ -85,7 +99,7 @@ class Watch:
         total_s = self._total_until_s - now_s
         if self.finished:
             return min(TAIL_S, total_s)
-        if self.told:
+        if self.told_s is not None:
             return min(self._limits.gap_s, total_s)
         return min(self._first_until_s - now_s, total_s)
 
@@ -93,7 +107,7 @@ class Watch:
         limits = self._limits
         if self._clock.monotonic() >= self._total_until_s:
             return UpstreamFailed(f"no whole answer within {limits.total_s:g} s", failure=FailureClass.TIMEOUT)
-        if self.told:
+        if self.told_s is not None:
             return UpstreamFailed(f"silent for {limits.gap_s:g} s", failure=FailureClass.STALL)
         if self._heard:
             message = f"no token within {limits.first_token_s:g} s"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.config.settings import Configuration
-from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane
 from gateway.domain.plan import Deployment, Plan
 from gateway.domain.ports import Clock, CompletionBackend, Discovery, ResourceProbe
@@ -17,7 +16,9 @@ from gateway.domain.resources import Resources
 from gateway.domain.selection import Selection, select
 from gateway.errors import RolegateError, UpstreamFailed
 from gateway.registry.registry import Registry
+from gateway.relay.needs import Needs
 from gateway.runtime.generation import Generation
+from gateway.runtime.learning import Learning
 from gateway.runtime.swap import Switchboard
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Controller:
         self._switchboard = switchboard
         self._effects = effects
         self._clock = clock
+        self._learning = Learning(registry.corrections)
         self._awaited: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         self._last_error = ""
@@ -122,8 +124,9 @@ class Controller:
     async def watch(self) -> None:
         """Look again from time to time, until cancelled.
 
-        Selection belongs to the start. It is made again for what was not there then: a provider that answers, or has described
-        its models, for the first time, and a role that nothing could serve and something can now.
+        Selection belongs to the start. It is made again for what was not known then: a provider that answers, or has described
+        its models, for the first time, a model that refused what a role demands or failed to load, and a role that nothing
+        could serve and something can now.
         """
         while True:
             with suppress(TimeoutError):
@@ -142,10 +145,9 @@ class Controller:
             # A model that is listed and not served would otherwise have us look at every request for it.
             await asyncio.sleep(min(PAUSE_S, self._await_s))
 
-    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed) -> None:
-        """Implements the relay's ``Observer``: a model that upstream no longer has is worth a look at once."""
-        if failed.failure == FailureClass.GONE:
-            _log.warning("a model is gone", extra={"model": str(deployment.ref), "reason": failed.message})
+    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed, *, needs: Needs) -> None:
+        """Implements the relay's ``Observer``: what a failure says of the model is worth a look at once."""
+        if self._learning.note(deployment, failed, needs=needs):
             self._wake.set()
 
     async def look(self) -> Discovery:
@@ -157,11 +159,19 @@ class Controller:
         return discovery
 
     async def _look_again(self) -> None:
+        last, policy = self._registry.last, self._configuration.policy
+        self._learning.weigh_loads(last, sample=self._probe.sample, policy=policy)
         discovery = await self.look()
+        learned = self._learning.causes(roles=self._configuration.roles.values())
         arrived = self._awaited & {state.provider.name for state in discovery.providers if state.up and state.complete}
         if arrived:
             await self._adopt(discovery, cause=f"{', '.join(sorted(arrived))} answered for the first time")
             self._awaited -= arrived
+            self._learning.settled()
+            return
+        if learned:
+            await self._adopt(discovery, cause=learned)
+            self._learning.settled()
             return
         unserved = set(self._switchboard.live.selection.plan.degraded)
         if not unserved:

@@ -173,10 +173,13 @@ async def test_an_explanation_can_ask_for_more_than_the_role_does(rolegate: Run)
     assert "context_too_small" in ran.out
 
 
-async def test_json_schemas_rule_nothing_out_and_that_is_said(rolegate: Run) -> None:
+async def test_an_explanation_can_ask_for_a_json_schema(rolegate: Run) -> None:
     ran = await rolegate("explain", "planner", "--memory-gb", "64", "--json-schema")
-    assert ran.code == 0
-    assert ran.err == "every lane can hold an answer to a JSON schema, so --json-schema rules nothing out\n"
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("planner  (chat)  asks for supports_json_schema, context at least 8,192 tokens")
+    data = (await rolegate("explain", "planner", "--memory-gb", "64", "--json-schema", "--json")).json
+    asked = {one["model"]: one["numbers"].get("supports_json_schema") for one in data["candidates"]}
+    assert asked["ollama:llama3.1:8b"] is True
 
 
 @pytest.mark.parametrize(
@@ -438,12 +441,30 @@ async def test_the_status_of_no_gateway_is_exit_code_5(rolegate: Run, nobodys_po
     assert ran.err.endswith("\nhint: start one with `rolegate serve`\n")
 
 
+async def test_a_gateway_that_never_ran_had_no_requests(rolegate: Run) -> None:
+    ran = await rolegate("requests")
+    assert (ran.code, ran.out, ran.err) == (0, "", "no request is in the journal\n")
+    assert (await rolegate("requests", "--failed", "--json")).json == {"requests": []}
+
+
+async def test_a_request_that_is_not_in_the_journal_is_a_usage_error(rolegate: Run) -> None:
+    ran = await rolegate("requests", "req-1", "--json")
+    assert ran.code == 2
+    assert ran.json["error"] == {
+        "code": "invalid_request",
+        "message": 'there is no request "req-1" in the journal',
+        "hint": "`rolegate requests --json` lists the latest with their ids",
+    }
+
+
 async def test_the_version_is_printed(rolegate: Run) -> None:
     assert (await rolegate("version")).out.startswith(f"rolegate {__version__} (Python 3.")
     assert (await rolegate("version", "--json")).json["version"] == __version__
 
 
-@pytest.mark.parametrize("line", ["plan", "models list", "roles list", "config path", "profiles list", "status"])
+@pytest.mark.parametrize(
+    "line", ["plan", "models list", "roles list", "config path", "profiles list", "requests", "status"]
+)
 async def test_a_folder_that_does_not_exist_is_exit_code_3(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

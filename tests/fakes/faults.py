@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class FaultKind(StrEnum):
@@ -24,6 +25,9 @@ class FaultKind(StrEnum):
     """After ``after_chunks`` chunks one chunk of ``body``, unframed bytes that no parser takes; then the stream goes on."""
     SLOW = "slow"
     """Wait ``gap_s`` before headers and before every chunk."""
+    RAW = "raw"
+    """Write ``pieces`` on the socket as they are, head and all, with ``gap_s`` between them; then ``refrain`` again and again
+    for ever, if there is one; then do what ``ending`` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,9 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     after_chunks: int | None = None
     gap_s: float = 0.0
+    pieces: tuple[bytes, ...] = ()
+    refrain: bytes = b""
+    ending: Literal["close", "reset", "hold"] = "close"
 
 
 def status(code: int, body: str = "", **headers: str) -> Fault:
@@ -74,6 +81,31 @@ def garbage(text: str = '{"broken":', *, after_chunks: int = 0) -> Fault:
 
 def slow(gap_s: float) -> Fault:
     return Fault(kind=FaultKind.SLOW, gap_s=gap_s)
+
+
+def raw(
+    *pieces: bytes, gap_s: float = 0.0, refrain: bytes = b"", ending: Literal["close", "reset", "hold"] = "close"
+) -> Fault:
+    """Bytes that no HTTP library would write. ``head`` makes a usual beginning."""
+    return Fault(kind=FaultKind.RAW, pieces=pieces, gap_s=gap_s, refrain=refrain, ending=ending)
+
+
+def head(*, content_type: str, status: str = "200 OK", length: int | None = None, coded: bool = False) -> bytes:
+    """The head of a raw answer. Its body is ``length`` bytes, or chunks (``coded``), or whatever comes before the connection is
+    closed."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}"]
+    if coded:
+        lines.append("Transfer-Encoding: chunked")
+    elif length is not None:
+        lines.append(f"Content-Length: {length}")
+    else:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def coded(data: bytes) -> bytes:
+    """``data`` as one chunk of a chunked body; empty data is its end."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 @dataclass(slots=True, kw_only=True)

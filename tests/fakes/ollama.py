@@ -214,6 +214,8 @@ class FakeOllama(FakeServer):
             raise WireError(400, f'"{name}" does not support {verb}')
         if body.get("tools") and "tools" not in model.capabilities:
             raise WireError(400, f"{registry_name(model.name)} does not support tools")
+        if body.get("suffix") and "insert" not in model.capabilities:
+            raise WireError(400, f"{registry_name(model.name)} does not support insert")
         think = body.get("think")
         if think and "thinking" not in model.capabilities:
             raise WireError(400, f'"{name}" does not support thinking')

@@ -50,12 +50,13 @@ class Loaded:
 class HostProfile:
     """The knobs of a host.
 
-    ``load_s``: how long a load takes; ``num_parallel``: slots per runner; ``max_loaded``: runners at once; ``max_queue``:
-    loads waiting; ``default_num_ctx``: the tier of the server's memory; ``context_length_env``: OLLAMA_CONTEXT_LENGTH;
-    ``gpu``: the share of a runner's memory on a GPU, 0 to 1.
+    ``load_s``: how long a load takes, ``unload_s`` an unload that was asked for; ``num_parallel``: slots per runner;
+    ``max_loaded``: runners at once; ``max_queue``: loads waiting; ``default_num_ctx``: the tier of the server's memory;
+    ``context_length_env``: OLLAMA_CONTEXT_LENGTH; ``gpu``: the share of a runner's memory on a GPU, 0 to 1.
     """
 
     load_s: float = 0.0
+    unload_s: float = 0.0
     num_parallel: int = 1
     max_loaded: int = 3
     max_queue: int = 512
@@ -128,13 +129,15 @@ class Runners:
         return wanted, frozenset(automatic)
 
     def unload(self, model: FakeModel) -> None:
-        """What ``keep_alive: 0`` without a prompt does: unload as soon as the runner is idle."""
+        """What ``keep_alive: 0`` without a prompt does: unload as soon as the runner is idle, and later than the answer."""
         runner = self.by_blob.get(model.blob)
         if runner is None:
             return
         runner.keep_alive_s = 0
         if runner.users == 0:
-            self._drop(runner)
+            self._cancel_timer(runner)
+            runner.expires_at = time.time()
+            runner.timer = asyncio.get_running_loop().call_later(self.host.unload_s, self._drop, runner)
 
     def close(self) -> None:
         for runner in list(self.by_blob.values()):

@@ -2,13 +2,14 @@
 started again on its port."""
 
 import asyncio
+import itertools
 import json
 import socket
 import struct
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -18,6 +19,7 @@ from aiohttp import web
 from fakes.faults import ArmedFault, Fault, FaultKind
 
 MAX_BODY_BYTES = 256 << 20
+_MAX_UNSENT_BYTES = 1 << 20
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -75,6 +77,7 @@ class FakeServer(ABC):
     * ``fake.connections``: open TCP connections; ``fake.active``: requests being answered.
     * ``fake.fail(faults.status(503), route="/api/chat", model="x", times=1)``; ``fake.heal()`` removes all faults.
     * ``await fake.until(lambda: fake.active == 0)`` waits for a state of the fake without polling in the test.
+    * ``await fake.hang_up()`` closes every connection, as a server does with one that was idle for too long.
     * ``await fake.stop()`` aborts every connection and refuses new ones; ``await fake.start()`` listens again.
 
     Over HTTP, for a fake in another process: ``GET /__fake__/state``, ``POST /__fake__/faults`` with ``{"kind", "status",
@@ -154,6 +157,14 @@ class FakeServer(ABC):
                 _abort(handler.transport)
         await runner.cleanup()
 
+    async def hang_up(self) -> None:
+        """Close every connection and wait until they are."""
+        for handler in self._runner.server.connections if self._runner and self._runner.server else ():
+            if handler.transport is not None:
+                handler.transport.close()
+        while self.connections:  # noqa: ASYNC110  (aiohttp's list of connections has no event)
+            await asyncio.sleep(0)
+
     async def __aenter__(self) -> Self:
         return await self.start()
 
@@ -228,6 +239,20 @@ class FakeServer(ABC):
         error_chunk: Callable[[WireError], bytes],
     ) -> web.StreamResponse:
         """Headers go out with the first chunk, so an error before it still has a status; one after it becomes a chunk."""
+        try:
+            return await self._send_chunks(request, chunks, content_type=content_type, error_chunk=error_chunk)
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+    async def _send_chunks(
+        self,
+        request: web.Request,
+        chunks: AsyncIterator[bytes],
+        *,
+        content_type: str,
+        error_chunk: Callable[[WireError], bytes],
+    ) -> web.StreamResponse:
         fault = request.get(FAULT)
         record = request[RECORD]
         limit = fault.after_chunks if fault is not None else None
@@ -275,6 +300,26 @@ class FakeServer(ABC):
         elif request.transport is not None:
             _abort(request.transport) if fault.kind is FaultKind.RESET else request.transport.close()
         return response
+
+    async def _write_raw(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client went away")
+        for piece in itertools.chain(fault.pieces, itertools.repeat(fault.refrain) if fault.refrain else ()):
+            if transport.is_closing():
+                raise ConnectionResetError("the client went away")
+            transport.write(piece)
+            request[RECORD].chunks += 1
+            self.changed()
+            await asyncio.sleep(fault.gap_s)
+            while transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+                if transport.is_closing():
+                    raise ConnectionResetError("the client went away")
+                await asyncio.sleep(0.001)
+        if fault.ending == "hold":
+            await self.wait_for_stop()
+        _abort(transport) if fault.ending == "reset" else transport.close()
+        return web.Response()
 
     @web.middleware
     async def _record(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
@@ -327,6 +372,8 @@ class FakeServer(ABC):
                 await self.wait_for_stop()
             if fault.kind is FaultKind.SLOW:
                 await asyncio.sleep(fault.gap_s)
+            if fault.kind is FaultKind.RAW:
+                return await self._write_raw(request, fault)
             if fault.kind in (FaultKind.RESET, FaultKind.CUT) and fault.after_chunks is None:
                 return await self._break_off(request, web.Response(), fault)
         return await handler(request)  # type: ignore[no-any-return]

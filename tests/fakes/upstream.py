@@ -37,6 +37,7 @@ from fakes.replies import Reply, Script, ToolCall, count_tokens, spoken
 from fakes.serving import FakeServer, WireError, compact, compact_json
 
 CREATED = 1_785_578_400
+_TEXT_LOGPROBS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,21 +222,44 @@ class FakeUpstream(FakeServer):
             "created": CREATED,
             "model": model.name,
         }
+        told: list[dict[str, Any]] = [
+            {"index": 0, "text": text, "finish_reason": None, "logprobs": logprobs}
+            for text, logprobs in zip(reply.content, _text_logprobs(reply, top=body.get("logprobs")), strict=True)
+        ]
         if body.get("stream"):
-            return await self._stream(request, self._text_frames(heading, reply))
+            wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+            usage = _usage(count, reply) if wants_usage else None
+            return await self._stream(request, self._text_frames(heading, reply, told=told, usage=usage))
         _refuse_broken(reply)
-        choice = {"index": 0, "text": "".join(reply.content), "finish_reason": _finish(reply), "logprobs": None}
+        logprobs = {
+            key: [one for choice in told for one in (choice["logprobs"] or {}).get(key, ())] for key in _TEXT_LOGPROBS
+        }
+        choice = {
+            "index": 0,
+            "text": "".join(reply.content),
+            "finish_reason": _finish(reply),
+            "logprobs": logprobs if body.get("logprobs") is not None else None,
+        }
         return await self.answer_json(request, {**heading, "choices": [choice], "usage": _usage(count, reply)})
 
-    async def _text_frames(self, heading: Mapping[str, Any], reply: Reply) -> AsyncIterator[bytes]:
-        for text in reply.content:
+    async def _text_frames(
+        self,
+        heading: Mapping[str, Any],
+        reply: Reply,
+        *,
+        told: Iterable[Mapping[str, Any]],
+        usage: Mapping[str, Any] | None,
+    ) -> AsyncIterator[bytes]:
+        for choice in told:
             await asyncio.sleep(reply.gap_s)
-            yield _event({**heading, "choices": [{"index": 0, "text": text, "finish_reason": None}]})
+            yield _event({**heading, "choices": [choice]})
         if reply.error:
             raise WireError(500, reply.error)
         if reply.ends_without_finish:
             return
         yield _event({**heading, "choices": [{"index": 0, "text": "", "finish_reason": _finish(reply)}]})
+        if usage is not None:
+            yield _event({**heading, "choices": [], "usage": usage})
         if self.sends_done:
             yield b"data: [DONE]\n\n"
 
@@ -378,6 +402,22 @@ def _spoken_tokens(reply: Reply) -> int:
 def _usage(prompt: int, reply: Reply) -> dict[str, int]:
     completion = _spoken_tokens(reply)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _text_logprobs(reply: Reply, *, top: int | None) -> list[dict[str, Any] | None]:
+    """Log probabilities as text completions have them, for each piece of the answer."""
+    if top is None:
+        return [None] * len(reply.content)
+    offsets = itertools.accumulate((len(text) for text in reply.content), initial=0)
+    return [
+        {
+            "tokens": [text],
+            "token_logprobs": [-0.1],
+            "top_logprobs": [{text: -0.1, **{f"alt{n}": -1.0 - n for n in range(1, top)}}],
+            "text_offset": [offset],
+        }
+        for text, offset in zip(reply.content, offsets, strict=False)
+    ]
 
 
 def _packed(vector: list[float]) -> str:

@@ -193,7 +193,7 @@ async def test_the_plan_is_shown_with_its_traces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("POST", "/v1/embeddings", 501, "unsupported"),
+        ("POST", "/v1/images/generations", 501, "unsupported"),
         ("POST", "/v1/audio/speech", 501, "unsupported"),
         ("GET", "/v1/chat/completions", 405, "http_error"),
         ("GET", "/nowhere", 404, "not_found"),

@@ -109,6 +109,23 @@ def test_values_of_unexpected_types_are_unknown(tmp_path: Path) -> None:
     assert facts.facts(litellm_name="x", model="m") == CloudFact(key="m")
 
 
+def test_what_a_model_takes_is_read_under_the_maps_own_names(tmp_path: Path) -> None:
+    entry = {
+        "litellm_provider": "x",
+        "supports_audio_input": True,
+        "supports_response_schema": True,
+        "supports_assistant_prefill": False,
+    }
+    found = facts_of(tmp_path, {"m": entry}).facts(litellm_name="x", model="m")
+    assert found is not None
+    known, source = found.capabilities(), "LiteLLM's price map"
+    assert known == ModelCapabilities(
+        supports_audio=Fact(value=True, origin=Origin.CATALOG, source=source),
+        supports_json_schema=Fact(value=True, origin=Origin.CATALOG, source=source),
+        supports_prefill=Fact(value=False, origin=Origin.CATALOG, source=source),
+    )
+
+
 def test_facts_become_capabilities_of_the_catalog() -> None:
     known = CloudFact(key="m", mode="chat", context_length=8_192, supports_function_calling=True).capabilities()
     source = "LiteLLM's price map"

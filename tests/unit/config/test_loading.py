@@ -254,7 +254,7 @@ role_mappings:
     role = sandbox.load().roles["e"]
     assert role.task is Task.EMBEDDING
     assert (role.discover, role.allow_cloud, role.max_deployments) == (False, False, 3)
-    assert role.stream_failure == "continue"
+    assert role.manner.stream_failure == "continue"
     assert role.requirements == Requirements(
         scores={"tool_calling": 0.5}, features=frozenset({"supports_tools"}), memory_max_bytes=500_000_000
     )

@@ -9,21 +9,12 @@ from gateway.errors import Problem
 from unit.config.sandbox import Sandbox
 
 NO_EFFECT = "it has no effect in this version"
-RENDERED = f"{NO_EFFECT}, but for the router.yaml that stock LiteLLM serves"
 
 
 def test_settings_without_effect_are_warned_of_at_their_place(sandbox: Sandbox) -> None:
     sandbox.write(
         {
             "models.yaml": """\
-role_mappings:
-  planner: {stream_failure: continue}
-  critic: {stream_failure: terminate}
-local_providers:
-  ollama: {kind: ollama, max_parallel: 2}
-cloud_providers:
-  openai: {max_parallel: 4}
-  groq: {}
 selection:
   thermal: {hot_c: 90, cool_c: 60, dwell_s: 5}
 gateway:
@@ -32,15 +23,9 @@ gateway:
         }
     )
     assert sandbox.told(sandbox.load().warnings) == [
-        f"config/models.yaml:12: gateway.hot_swap: found true; allowed: false; {NO_EFFECT}",
-        (
-            'config/models.yaml:2: role_mappings.planner.stream_failure: found "continue"; allowed: "terminate"; '
-            f"{NO_EFFECT}"
-        ),
-        f"config/models.yaml:5: local_providers.ollama.max_parallel: found 2; allowed: leaving it out; {RENDERED}",
-        f"config/models.yaml:7: cloud_providers.openai.max_parallel: found 4; allowed: leaving it out; {RENDERED}",
-        f"config/models.yaml:10: selection.thermal.cool_c: found 60; allowed: 75.0; {NO_EFFECT}",
-        f"config/models.yaml:10: selection.thermal.dwell_s: found 5; allowed: 60.0; {NO_EFFECT}",
+        f"config/models.yaml:4: gateway.hot_swap: found true; allowed: false; {NO_EFFECT}",
+        f"config/models.yaml:2: selection.thermal.cool_c: found 60; allowed: 75.0; {NO_EFFECT}",
+        f"config/models.yaml:2: selection.thermal.dwell_s: found 5; allowed: 60.0; {NO_EFFECT}",
     ]
 
 
@@ -93,7 +78,6 @@ def test_what_asks_for_nothing_more_than_what_happens_is_no_warning(sandbox: San
     sandbox.write(
         {
             "models.yaml": """\
-role_mappings: {planner: {stream_failure: terminate}}
 selection: {thermal: {hot_c: 85, cool_c: 75, dwell_s: 60}}
 gateway: {hot_swap: false}
 """

@@ -8,8 +8,8 @@ REFERENCE = 'allowed: a model reference, such as "mistral:latest" or "openai:gpt
 URL = "allowed: an http:// or https:// address without spaces, user, password, query or fragment"
 TOP = "$schema, cloud_providers, gateway, local_providers, model_profiles, role_mappings, schema_version, selection"
 ROLE = (
-    "allow_cloud, cloud_fallback, deadlines, discover, max_deployments, parameters, preferred, requirements, "
-    "stream_failure, task, weights"
+    "allow_cloud, cloud_fallback, cold_start, deadlines, discover, hold_back, max_deployments, parameters, preferred, "
+    "requirements, stream_failure, task, weights"
 )
 
 # What stands in models.yaml, and every problem of it without the file's name.
@@ -77,7 +77,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
             (
                 '1: role_mappings.planner.requirements.coding: found the unknown key "coding"; allowed: coding_strength, '
                 "context_length_min, creativity, memory_gb_max, multilingual_score, reasoning_strength, "
-                "supports_function_calling, supports_thinking, supports_tools, supports_vision, tool_calling"
+                "supports_audio, supports_function_calling, supports_insert, supports_json_schema, supports_prefill, "
+                "supports_thinking, supports_tools, supports_vision, tool_calling"
             )
         ],
     ),
@@ -213,7 +214,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
                 '4: model_profiles["llama3.1:8b"].capabilities.context: found the unknown key "context"; '
                 "allowed: coding_strength, context_length, creativity, memory_gb_estimate, min_memory_gb, model_size, "
                 "model_source, multilingual_score, quantization_level, reasoning_strength, recommended_memory_gb, "
-                "requires_api_key, supports_function_calling, supports_thinking, supports_tools, supports_vision, "
+                "requires_api_key, supports_audio, supports_function_calling, supports_insert, supports_json_schema, "
+                "supports_prefill, supports_thinking, supports_tools, supports_vision, "
                 'thermal_sensitivity, tool_calling; did you mean "context_length"?'
             )
         ],
@@ -317,7 +319,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "1: local_providers.embedded.url: found url for the embedded engine; "
-                "allowed: kind, models, lane, max_parallel; it runs on this machine and finds its own address"
+                "allowed: kind, models, lane, max_parallel, queue, queue_wait_s; "
+                "it runs on this machine and finds its own address"
             )
         ],
     ),
@@ -352,7 +355,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             (
                 '3: cloud_providers.open-ai.api_key: found the unknown key "api_key"; '
-                "allowed: api_endpoint, lane, litellm_provider, max_parallel, models; "
+                "allowed: api_endpoint, lane, litellm_provider, max_parallel, models, queue, queue_wait_s; "
                 "keys never stand in a file: set OPEN_AI_API_KEY"
             )
         ],

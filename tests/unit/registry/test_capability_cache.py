@@ -62,6 +62,27 @@ def test_rows_of_another_layout_are_begun_anew(path: Path) -> None:
     assert CapabilityCache(path=path).descriptions(digests=["d"], version="1") == {}
 
 
+def test_lessons_come_back_until_they_are_removed(path: Path) -> None:
+    cache = CapabilityCache(path=path)
+    assert cache.lessons() == {}
+    cache.keep_lessons({("ollama", "d"): "one", ("ollama", "e"): "two"})
+    cache.keep_lessons({("ollama", "d"): "three", ("ollama", "e"): "", ("lab", "d"): "", ("\ud800", "d"): "x"})
+    assert CapabilityCache(path=path).lessons() == {("ollama", "d"): "three"}
+
+
+def test_a_file_from_before_there_were_lessons_keeps_its_descriptions(path: Path) -> None:
+    cache = CapabilityCache(path=path)
+    cache.keep({"d": ONE}, version="1")
+    cache.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE lessons")
+        connection.execute("DELETE FROM layouts WHERE part = 'lessons'")
+    connection.close()
+    again = CapabilityCache(path=path)
+    assert again.lessons() == {}
+    assert again.descriptions(digests=["d"], version="1") == {"d": ONE}
+
+
 @pytest.mark.parametrize("content", [b"", b"x", None, 7, "text"])
 def test_a_row_that_cannot_be_read_counts_as_not_there(path: Path, content: object) -> None:
     cache = CapabilityCache(path=path)

@@ -82,7 +82,11 @@ async def test_a_model_has_what_the_server_reports(fake: FakeOllama, source_of: 
         "model_size": 8.03,
         "model_source": "ollama",
         "requires_api_key": False,
+        "supports_audio": False,
         "supports_function_calling": True,
+        "supports_insert": False,
+        "supports_json_schema": True,
+        "supports_prefill": True,
         "supports_tools": True,
         "supports_thinking": False,
         "supports_vision": False,
@@ -101,6 +105,30 @@ async def test_show_is_the_truth_where_the_list_knows_less(
     capabilities = (await models_of(source_of(fake.url)))["gpt-oss:20b"].capabilities
     assert capabilities.supports_tools is not None
     assert capabilities.supports_tools.value
+
+
+async def test_whether_a_model_that_thinks_goes_on_with_a_message_is_unknown(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    capabilities = (await models_of(source_of(fake.url)))["gpt-oss:20b"].capabilities
+    assert capabilities.supports_prefill is None
+    assert capabilities.supports_json_schema == Fact(value=True, origin=Origin.REPORTED)
+
+
+async def test_whether_ollamas_cloud_keeps_to_a_schema_is_unknown(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    capabilities = (await models_of(source_of(fake.url)))["gpt-oss:120b-cloud"].capabilities
+    assert (capabilities.supports_json_schema, capabilities.supports_prefill) == (None, None)
+
+
+async def test_sound_and_suffixes_are_in_the_servers_list(
+    fake: FakeOllama, source_of: Callable[..., OllamaSource]
+) -> None:
+    able = replace(fake.models["llama3.1:8b"], capabilities=("completion", "audio", "insert"))
+    fake.models["llama3.1:8b"] = able
+    capabilities = (await models_of(source_of(fake.url)))["llama3.1:8b"].capabilities
+    assert capabilities.supports_audio == capabilities.supports_insert == Fact(value=True, origin=Origin.REPORTED)
 
 
 async def test_an_embedding_model_embeds_and_does_not_chat(

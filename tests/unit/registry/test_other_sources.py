@@ -263,6 +263,11 @@ async def test_a_file_on_the_shelf_is_a_model() -> None:
         Fact(value=True, origin=Origin.REPORTED),
         Fact(value=True, origin=Origin.REPORTED),
     )
+    true, false = Fact(value=True, origin=Origin.REPORTED), Fact(value=False, origin=Origin.REPORTED)
+    assert (small.supports_json_schema, small.supports_prefill) == (true, true)
+    assert (small.supports_insert, small.supports_audio) == (false, false)
+    assert (big.supports_json_schema, big.supports_prefill) == (true, None)
+    assert models[2].capabilities.supports_json_schema is None
     assert models[0].architecture is not None
     assert models[0].digest == "small"
     assert small.model_source == Fact(value="embedded", origin=Origin.REPORTED)

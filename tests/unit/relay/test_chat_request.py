@@ -11,7 +11,7 @@ from gateway.domain.plan import Via
 from gateway.domain.role import Deadlines
 from gateway.errors import BadRequest, Unsupported
 from gateway.relay.deadlines import CLOUD, LOCAL, limits
-from gateway.relay.needs import Needs, needs_of, why_not
+from gateway.relay.needs import Needs, needs_of, stripped, why_not
 from gateway.relay.relay import with_defaults
 from gateway.relay.request import ChatRequest
 from relay_builders import a_deployment, a_request
@@ -105,7 +105,7 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
-            "messages[0].content[0]: found an object; allowed: a part of type image_url, refusal, text",
+            "messages[0].content[0]: found an object; allowed: a part of type image_url, input_audio, refusal, text",
         ),
         (
             {"messages": [{"role": "assistant", "tool_calls": [{}]}]},
@@ -132,10 +132,6 @@ def test_a_wrong_field_is_named_with_what_was_found_and_what_is_allowed(changes:
         ({"modalities": ["text", "audio"]}, "audio: this gateway answers with text only"),
         ({"modalities": "audio"}, "audio: this gateway answers with text only"),
         ({"audio": {"voice": "alloy"}}, "audio: this gateway answers with text only"),
-        (
-            {"messages": [USER, {"role": "user", "content": [SOUND]}]},
-            "messages[1].content[0]: this gateway does not take audio",
-        ),
         (
             {"messages": [{"role": "user", "content": [{"type": "file"}]}]},
             "messages[0].content[0]: this gateway does not take files",
@@ -168,6 +164,25 @@ def test_the_needs_of_a_request() -> None:
     assert (needs.json_schema, needs.logit_bias, needs.effort, needs.answer_tokens) == (True, True, "high", 9)
     assert needs.texts == ("Hi", "type", "function", "function", "name", "f")
     assert needs_of(parse(tools=[TOOL], tool_choice="none").body).tools is False
+
+
+def test_sound_is_taken_with_its_data_and_its_format_and_counted() -> None:
+    needs = parse(messages=[{"role": "user", "content": [SOUND, SOUND]}]).needs
+    assert (needs.audio, needs.features) == (2, ("supports_audio",))
+    with pytest.raises(BadRequest) as caught:
+        parse(messages=[{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "aGk="}}]}])
+    allowed = "a part of type input_audio with its input_audio"
+    assert caught.value.message == f"messages[0].content[0]: found an object; allowed: {allowed}"
+
+
+def test_a_request_needs_the_features_that_it_makes_use_of() -> None:
+    everything = Needs(tools=True, images=1, audio=1, json_schema=True, suffix=True)
+    assert everything.features == (
+        "supports_tools", "supports_vision", "supports_audio", "supports_json_schema", "supports_insert",
+    )  # fmt: skip
+    assert Needs(effort="high").features == Needs(effort="none").asked_features == ()
+    assert Needs(tools=True, effort="high").asked_features == ("supports_tools", "supports_thinking")
+    assert needs_of({"messages": [USER], "response_format": {"type": "json_object"}}).features == ()
 
 
 def test_the_estimate_is_below_the_bound_and_near_the_number_of_words() -> None:
@@ -204,6 +219,18 @@ def test_a_model_name_of_the_greatest_length_is_understood() -> None:
             {"features": frozenset({"supports_vision"})},
             "takes images as data URIs only, not by URL",
         ),
+        (Needs(audio=1), {}, "does not take audio"),
+        (Needs(audio=1), {"features": frozenset({"supports_audio"})}, ""),
+        (Needs(json_schema=True), {}, "does not keep to a JSON schema"),
+        (Needs(json_schema=True), {"unknown_features": frozenset({"supports_json_schema"})}, ""),
+        (
+            Needs(json_schema=True),
+            {"unknown_features": frozenset({"supports_json_schema"}), "via": Via.DISCOVERED},
+            "does not keep to a JSON schema",
+        ),
+        (Needs(suffix=True), {}, "does not fill in the middle (suffix)"),
+        (Needs(suffix=True), {"features": frozenset({"supports_insert"})}, ""),
+        (Needs(effort="high"), {}, ""),
         (Needs(tools=True, forced_tool=True), {}, "Ollama cannot be made to call a tool (tool_choice)"),
         (Needs(tools=True, forced_tool=True), {"lane": Lane.OPENAI}, ""),
         (Needs(logit_bias=True), {}, "Ollama has no logit_bias"),
@@ -224,6 +251,22 @@ def test_a_model_name_of_the_greatest_length_is_understood() -> None:
 )
 def test_why_a_deployment_cannot_serve(needs: Needs, changes: dict[str, Any], reason: str) -> None:
     assert why_not(a_deployment(**changes), needs=needs, provider=a_provider()) == reason
+
+
+def test_what_a_model_refused_rules_it_out_with_its_own_words() -> None:
+    deployment, words = a_deployment(), "llama3.1:8b does not support tools"
+    refused = {"supports_tools": words, "supports_function_calling": words, "supports_thinking": "no"}
+    reason = why_not(deployment, needs=Needs(tools=True), provider=a_provider(), refused=refused)
+    assert reason == "refused tools when it was asked: llama3.1:8b does not support tools"
+    assert why_not(deployment, needs=Needs(effort="high"), provider=a_provider(), refused=refused) == ""
+
+
+def test_what_a_model_refused_is_neither_there_nor_unknown() -> None:
+    features = frozenset({"supports_tools", "supports_thinking"})
+    deployment = a_deployment(features=features, unknown_features=frozenset({"supports_audio"}))
+    assert stripped(deployment, refused={}) is deployment
+    known = stripped(deployment, refused={"supports_thinking": "no", "supports_audio": "no"})
+    assert (known.features, known.unknown_features) == (frozenset({"supports_tools"}), frozenset())
 
 
 def test_a_cloud_deployment_needs_a_key_and_every_one_a_provider() -> None:

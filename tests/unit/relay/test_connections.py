@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 
 from gateway.domain.failure import FailureClass
 from gateway.relay.connections import Connections, read_body
+from gateway.relay.http_connection import HttpResponse
 from relay_builders import SystemClock
 
 HEAD = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -34,7 +34,7 @@ class Hesitant:
 
 
 @contextlib.asynccontextmanager
-async def half_an_answer(hesitant: Hesitant, connections: Connections) -> AsyncIterator[aiohttp.ClientResponse]:
+async def half_an_answer(hesitant: Hesitant, connections: Connections) -> AsyncIterator[HttpResponse]:
     """The answer, of which the first half has come."""
     server = await asyncio.start_server(hesitant.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"

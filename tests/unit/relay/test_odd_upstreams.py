@@ -268,12 +268,17 @@ async def test_a_role_cannot_ask_for_several_choices_either(count: object) -> No
     assert caught.value.message == 'n: the parameters of the role "planner" ask for more than 1; allowed: 1'
 
 
-async def test_an_answer_tells_what_is_left_of_the_total_deadline() -> None:
+async def test_a_caller_that_does_not_read_is_waited_for_as_long_as_the_total_deadline() -> None:
     async with FakeUpstream() as lab, a_relay(urls={"lab": lab.base_url}) as relay:
-        answer = await ask_stream(relay, a_route(LAB, deadlines=Deadlines(total_s=50)))
-        before = answer.left_s
-        await heard(answer)
-    assert 0 < answer.left_s < before < 50
+        answer = await ask_stream(relay, a_route(LAB, deadlines=Deadlines(total_s=0.2)))
+
+        async def write(frames: bytes) -> None:
+            await asyncio.Event().wait()
+
+        await answer.deliver(write)
+        assert answer.stopped
+        await answer.aclose()
+        await lab.until(lambda: lab.active == 0)
 
 
 @pytest.mark.parametrize("wait_s", [float("nan"), float("inf"), -5.0])

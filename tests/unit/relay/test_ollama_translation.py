@@ -122,6 +122,17 @@ def test_parts_become_one_text_with_the_images_beside_it() -> None:
     ]
 
 
+def test_sound_goes_where_images_go() -> None:
+    content = [
+        {"type": "text", "text": "Listen:"},
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+    ]
+    assert native(messages=[{"role": "user", "content": content}])["messages"] == [
+        {"role": "user", "content": "Listen:", "images": ["UklGRg==", "aGk="]}
+    ]
+
+
 def test_a_tool_history_gets_objects_and_names() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     bare = {"id": "c2", "type": "function", "function": {"name": "g", "arguments": ""}}

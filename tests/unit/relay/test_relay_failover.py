@@ -15,6 +15,7 @@ from gateway.domain.plan import Deployment
 from gateway.domain.role import Deadlines, Task
 from gateway.errors import BadRequest, NoCapableDeployment, NoModelForRole, RequestFailed, UpstreamFailed
 from gateway.relay.answer import StreamingAnswer
+from gateway.relay.needs import Needs
 from relay_builders import (
     ScriptedBackend,
     a_deployment,
@@ -317,7 +318,15 @@ async def test_a_caller_that_leaves_closes_upstream() -> None:
     async with FakeOllama() as ollama, a_relay() as relay:
         ollama.fail(faults.stall(after_chunks=2), route="/api/chat")
         answer = await ask_stream(relay, a_route(OLLAMA, urls={"ollama": ollama.url}))
-        assert await anext(aiter(answer.frames))
+        heard_first = asyncio.Event()
+
+        async def write(frames: bytes) -> None:
+            heard_first.set()
+
+        delivery = asyncio.create_task(answer.deliver(write))
+        await heard_first.wait()
+        delivery.cancel()
+        await asyncio.gather(delivery, return_exceptions=True)
         await answer.aclose()
         await ollama.until(lambda: ollama.requests_to("/api/chat")[0].outcome == "disconnected")
 
@@ -421,7 +430,7 @@ class Diary:
     def __init__(self) -> None:
         self.entries: list[tuple[str, str]] = []
 
-    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed) -> None:
+    def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed, *, needs: Needs) -> None:
         self.entries.append((str(deployment.ref), failed.failure))
 
 

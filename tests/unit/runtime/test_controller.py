@@ -9,6 +9,7 @@ from builders import a_cloud, a_model, a_provider, a_role
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import ProviderKind
 from gateway.errors import ProviderFailed, UpstreamFailed
+from gateway.relay.needs import Needs
 from gateway.runtime.generation import GenerationState
 from gateway.runtime.swap import Switchboard
 from live_builders import Recorder, SteeredSource, a_configuration, a_controller, until
@@ -131,7 +132,8 @@ async def test_a_model_that_is_gone_is_looked_for_at_once(tmp_path: Path) -> Non
     generation = await controller.start()
     watching = asyncio.create_task(controller.watch())
     deployment = generation.roles["planner"].deployments[0]
-    controller.attempt_failed(deployment, UpstreamFailed("model not found", failure=FailureClass.GONE, status=404))
+    gone = UpstreamFailed("model not found", failure=FailureClass.GONE, status=404)
+    controller.attempt_failed(deployment, gone, needs=Needs())
     await until(lambda: source.asked == 2)
     watching.cancel()
 

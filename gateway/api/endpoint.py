@@ -1,0 +1,131 @@
+"""The data plane's endpoint: one request from its bytes to the answer, whole or streamed, in any dialect."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.dialect import Asked, Dialect
+from gateway.api.errors import error_headers, error_status
+from gateway.api.exchange import Exchange
+from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
+from gateway.domain.ports import Journal
+from gateway.errors import RequestFailed, RolegateError
+from gateway.relay.answer import Answer, StreamingAnswer
+from gateway.relay.embedding_request import EmbeddingRequest
+from gateway.relay.relay import Relay
+from gateway.relay.route import Route
+from gateway.runtime.swap import Switchboard
+
+_SSE_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Endpoint:
+    """The ASGI endpoint of one dialect. Watches for the caller's disconnect all the while, so that upstream is closed at once."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        *,
+        relay: Relay,
+        switchboard: Switchboard,
+        body_limit_bytes: int,
+        journal: Journal | None = None,
+    ) -> None:
+        self._dialect = dialect
+        self._relay = relay
+        self._switchboard = switchboard
+        self._body_limit_bytes = body_limit_bytes
+        self._journal = journal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, endpoint=self._dialect.name, journal=self._journal)
+        try:
+            asked = self._dialect.asked(await read_body(receive, limit_bytes=self._body_limit_bytes))
+            exchange.stream = asked.inquiry.stream
+            with self._switchboard.admit() as generation:
+                exchange.generation = generation.number
+                name = asked.inquiry.model
+                route = generation.route(name)
+                exchange.role, exchange.is_role = name, name in generation.roles
+                await until_gone(self._answer(asked, route=route, exchange=exchange, send=send), receive=receive)
+        except CallerGone:
+            exchange.gone()
+        except RolegateError as error:
+            await send_error(error, dialect=self._dialect, exchange=exchange, send=send)
+
+    async def _answer(self, asked: Asked, *, route: Route, exchange: Exchange, send: Send) -> None:
+        inquiry, request_id = asked.inquiry, exchange.request_id
+        if asked.wire is not None:
+            answer = await self._relay.answer(inquiry=inquiry, wire=asked.wire, route=route, request_id=request_id)
+        else:
+            assert isinstance(inquiry, EmbeddingRequest)  # noqa: S101  (what has no wire is one)
+            answer = await self._relay.embed(request=inquiry, route=route, request_id=request_id)
+        exchange.answer = answer
+        headers = exchange.answer_headers(answer)
+        if isinstance(answer, Answer):
+            await send_body(send, status=200, body=answer.body, headers=headers)
+        else:
+            await _send_stream(answer, headers=headers, send=send)
+        exchange.answered()
+
+
+async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send) -> None:
+    """Pass frames on as they come. A broken answer is not ended: the server then cuts the connection, which no client takes for
+    a clean end."""
+
+    async def write(frames: bytes) -> None:
+        await send({"type": "http.response.body", "body": frames, "more_body": True})
+
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": [*_SSE_HEADERS, *headers]})
+        await answer.deliver(write)
+    finally:
+        await answer.aclose()
+    if not (answer.failed or answer.stopped):
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def send_error(error: RolegateError, *, dialect: Dialect, exchange: Exchange, send: Send) -> None:
+    """Answer with an error in the dialect's own shape."""
+    status = error_status(error)
+    headers = {**error_headers(error), **exchange.headers()}
+    if isinstance(error, RequestFailed):
+        headers["x-rolegate-attempts"] = str(len(error.attempts))
+    await send_body(send, status=status, body=dialect.error(error), headers=raw_headers(headers))
+    exchange.refused(error, status=status)
+
+
+async def until_gone(work: Coroutine[object, object, None], *, receive: Receive) -> None:
+    """Do the work; it is cancelled at once when the caller disconnects (then ``CallerGone``)."""
+    worker = asyncio.current_task()
+    assert worker is not None  # noqa: S101  (code that awaits runs in a task)
+    gone = False
+
+    def left(_: asyncio.Task[None]) -> None:
+        nonlocal gone
+        gone = True
+        worker.cancel()
+
+    watch = asyncio.ensure_future(_disconnected(receive))
+    watch.add_done_callback(left)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if gone:
+            worker.uncancel()
+            raise CallerGone from None
+        raise
+    finally:
+        watch.remove_done_callback(left)
+        watch.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,156 @@
+"""One request of the data plane and its answer, as headers, log and journal tell of it."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.types import Scope
+
+from gateway.api.reply import Headers, raw_headers
+from gateway.domain.ports import Journal
+from gateway.domain.record import RequestRecord
+from gateway.errors import RequestFailed, RolegateError
+from gateway.relay.answer import Answer, StreamingAnswer
+
+_log = logging.getLogger(__name__)
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
+CALLER_GONE: Final = 499
+"""What the log says of a request whose caller went away; nobody is there to be sent it."""
+
+
+class Exchange:
+    """Made when a request arrives, told of once it is over. ``endpoint`` is the dialect's word."""
+
+    def __init__(self, scope: Scope, *, endpoint: str, journal: Journal | None) -> None:
+        self._started = time.monotonic()
+        self._endpoint = endpoint
+        self._journal = journal
+        self._traced = False
+        self.request_id = ""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                self.request_id = str(value, "ascii")
+            elif name == b"x-rolegate-trace" and value == b"1":
+                self._traced = True
+        if not self.request_id:
+            self.request_id = uuid.uuid4().hex
+        self.generation: int | None = None
+        self.role = ""
+        """The role that was asked for, or the model reference; empty while neither is known."""
+        self.is_role = False
+        self.stream = False
+        self.answer: Answer | StreamingAnswer | None = None
+        """What the relay handed back, once it has."""
+
+    def headers(self) -> dict[str, str]:
+        """What is known before anything has answered."""
+        headers = {"x-request-id": self.request_id}
+        if self.generation is not None:
+            headers["x-rolegate-generation"] = str(self.generation)
+        if self.is_role:
+            headers["x-rolegate-role"] = self.role
+        return headers
+
+    def answer_headers(self, answer: Answer | StreamingAnswer) -> Headers:
+        headers = self.headers()
+        deployment = answer.deployment
+        if deployment is not None:
+            overhead_s = time.monotonic() - self._started - answer.upstream_s
+            headers["x-rolegate-model"] = str(deployment.ref)
+            headers["x-rolegate-attempts"] = str(len(answer.attempts))
+            headers["x-rolegate-overhead-ms"] = f"{max(overhead_s, 0.0) * 1000:.2f}"
+            if answer.fallback_reason:
+                headers["x-rolegate-fallback-reason"] = answer.fallback_reason
+            if deployment.cloud:
+                headers["x-rolegate-cloud"] = "true"
+        if self._traced and isinstance(answer, Answer):
+            steps = (f"{one.model}={one.failure or 'ok'};ms={one.ms:.1f}" for one in answer.attempts)
+            headers["x-rolegate-trace"] = ", ".join(steps)
+        return raw_headers(headers)
+
+    def answered(self) -> None:
+        """``answer`` was sent, as far as it went."""
+        facts = self._facts(200)
+        error = self.answer.error if isinstance(self.answer, StreamingAnswer) else None
+        failure = message = ""
+        if error is not None:
+            facts["broke_off"] = message = error.message
+            failure = error.failure_code
+        elif isinstance(self.answer, StreamingAnswer) and self.answer.stopped:
+            failure = "cancelled"
+            facts["reason"] = message = "the caller stopped reading"
+        self._tell(facts)
+        self._note(status=200, failure=failure, message=message)
+
+    def refused(self, error: RolegateError, *, status: int) -> None:
+        """It was answered with an error."""
+        self._tell({**self._facts(status), "reason": error.message})
+        failed = error if isinstance(error, RequestFailed) else None
+        code = failed.failure_code if failed else error.code
+        self._note(status=status, failure=code, message=error.message, failed=failed)
+
+    def gone(self) -> None:
+        """The caller left before all of the answer was sent."""
+        self._tell(self._facts(CALLER_GONE))
+        status = CALLER_GONE if self.answer is None else 200
+        self._note(status=status, failure="cancelled", message="the caller went away")
+
+    def _facts(self, status: int) -> dict[str, object]:
+        facts: dict[str, object] = {"status": status, "request_id": self.request_id}
+        if self.is_role:
+            facts["role"] = self.role
+        answer = self.answer
+        if answer is not None:
+            if answer.deployment is not None:
+                facts["model"] = str(answer.deployment.ref)
+            facts["attempts"] = len(answer.attempts)
+            if answer.fallback_reason:
+                facts["fallback"] = answer.fallback_reason
+        return facts
+
+    def _tell(self, facts: dict[str, object]) -> None:
+        reason = facts.pop("reason", None)
+        facts["ms"] = round((time.monotonic() - self._started) * 1000, 1)
+        if reason:
+            facts["reason"] = reason
+        status = facts["status"]
+        bad = "broke_off" in facts or (isinstance(status, int) and status >= 500)
+        _log.log(logging.WARNING if bad else logging.INFO, self._endpoint, extra=facts)
+
+    def _note(self, *, status: int, failure: str, message: str, failed: RequestFailed | None = None) -> None:
+        if self._journal is None:
+            return
+        now = time.monotonic()
+        answer = self.answer
+        deployment = answer.deployment if answer is not None else None
+        usage = answer.usage if answer is not None else None
+        first_s = answer.first_token_s if answer is not None else None
+        attempts = answer.attempts if answer is not None else failed.attempts if failed is not None else ()
+        record = RequestRecord(
+            request_id=self.request_id,
+            time_s=time.time() - (now - self._started),
+            endpoint=self._endpoint,
+            role=self.role,
+            stream=self.stream,
+            status=status,
+            failure=failure,
+            model=str(deployment.ref) if deployment is not None else "",
+            generation=self.generation,
+            cloud=deployment.cloud if deployment is not None else False,
+            attempts=attempts,
+            fallback_reason=answer.fallback_reason if answer is not None else "",
+            prompt_tokens=_count(usage, "prompt_tokens"),
+            completion_tokens=_count(usage, "completion_tokens"),
+            first_token_ms=None if first_s is None else round((first_s - self._started) * 1000, 1),
+            duration_ms=round((now - self._started) * 1000, 1),
+            message=message,
+        )
+        self._journal.record(record)
+
+
+def _count(usage: Mapping[str, object] | None, key: str) -> int | None:
+    value = usage.get(key) if usage is not None else None
+    return value if type(value) is int else None

@@ -1,0 +1,89 @@
+"""The admin routes of models: what there is, loading, unloading, removing, and what this machine can hold."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.api.reply import CallerGone, read_body
+from gateway.domain.keeping import checked_keep_alive
+from gateway.domain.nearest import nearest_name
+from gateway.errors import BadRequest
+from gateway.relay.json_object import read_object
+from gateway.runtime.keeping import Keeping
+from gateway.runtime.keeping_data import kept_data, load_data, removed_data, unload_data
+
+BODY_LIMIT_BYTES: Final = 64 << 10
+
+_TRUE: Final = frozenset({"1", "true", "yes"})
+_FALSE: Final = frozenset({"", "0", "false", "no"})
+
+
+class ModelRoutes:
+    """``resources`` tells of this machine now; it blocks."""
+
+    def __init__(self, *, keeping: Keeping, resources: Callable[[], Mapping[str, object]]) -> None:
+        self._keeping = keeping
+        self._resources = resources
+
+    def routes(self) -> list[Route]:
+        """References hold colons and slashes, so that everything up to the last word of the path is one."""
+        return [
+            Route("/admin/v1/models", self.list),
+            Route("/admin/v1/models/{ref:path}/load", self.load, methods=["POST"]),
+            Route("/admin/v1/models/{ref:path}/unload", self.unload, methods=["POST"]),
+            Route("/admin/v1/models/{ref:path}", self.remove, methods=["DELETE"]),
+            Route("/admin/v1/resources", self.show_resources),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        return JSONResponse({"models": [kept_data(one) for one in await self._keeping.listing()]})
+
+    async def load(self, request: Request) -> Response:
+        """Answers when the model is loaded. The body may be empty, or ``{"keep_alive": "30m"}``."""
+        keep_alive = _keep_alive(await _content(request))
+        return JSONResponse(load_data(await self._keeping.load(request.path_params["ref"], keep_alive=keep_alive)))
+
+    async def unload(self, request: Request) -> Response:
+        """Answers when the model is out of memory, or with ``unloaded`` false when requests in flight keep it there."""
+        return JSONResponse(unload_data(await self._keeping.unload(request.path_params["ref"])))
+
+    async def remove(self, request: Request) -> Response:
+        """409 for a model that roles use, unless ``?force=1``."""
+        force = _flag(request, "force")
+        return JSONResponse(removed_data(await self._keeping.remove(request.path_params["ref"], force=force)))
+
+    async def show_resources(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self._resources))
+
+
+async def _content(request: Request) -> Mapping[str, object]:
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return {}
+    try:
+        return read_object(await read_body(request.receive, limit_bytes=BODY_LIMIT_BYTES))
+    except CallerGone as gone:
+        raise BadRequest("the caller left before its request was complete") from gone
+
+
+def _keep_alive(content: Mapping[str, object]) -> str | int | None:
+    """How long the model is to stay. Raises ``BadRequest`` for a bad one, and for fields that mean nothing here."""
+    for name in content:
+        if name != "keep_alive":
+            nearest = nearest_name(name, ["keep_alive"])
+            hint = f'did you mean "{nearest}"?' if nearest else ""
+            raise BadRequest(f'the field "{name}" is not known here; allowed: keep_alive', param=name, hint=hint)
+    value = content.get("keep_alive")
+    return None if value is None else checked_keep_alive(value)
+
+
+def _flag(request: Request, name: str) -> bool:
+    given = request.query_params.get(name, "")
+    if given.casefold() in _TRUE:
+        return True
+    if given.casefold() in _FALSE:
+        return False
+    raise BadRequest(f'{name}: found "{given}"; allowed: 1 or 0', param=name)

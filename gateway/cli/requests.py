@@ -1,0 +1,187 @@
+"""`rolegate requests`: what became of the latest requests."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from gateway.cli.command import Call, add_command
+from gateway.cli.tables import Cell, Column, Table
+from gateway.errors import BadRequest
+
+if TYPE_CHECKING:
+    from gateway.domain.record import RequestRecord
+
+MOST: Final = 100_000
+USUAL: Final = 20
+CANCELLED: Final = "cancelled"
+
+
+def add_to(app: typer.Typer) -> None:
+    add_command(app, requests, name="requests")
+
+
+def requests(
+    call: Call,
+    *,
+    request_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="Show the request with this id in full.", show_default=False),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="R", help="Only those that asked for this role.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help="At most so many.")] = USUAL,
+) -> None:
+    """The latest requests, newest first.
+
+    Needs no running gateway; a running one writes them down about a second after they end. The id of a request is in the
+    x-request-id header of its answer, and in --json.
+    """
+    from gateway.compose.journal import journal_reader_of
+    from gateway.domain.record import request_data
+
+    reader = journal_reader_of(call.workspace().state_folder)
+    if request_id is not None:
+        found = reader.find(request_id)
+        if found is None:
+            raise BadRequest(
+                f'there is no request "{request_id}" in the journal',
+                hint="`rolegate requests --json` lists the latest with their ids",
+            )
+        if call.console.json:
+            call.console.value(request_data(found))
+        else:
+            _show(found, call=call)
+        return
+    listed = reader.recent(limit=limit, failed=failed, role=role)
+    if call.console.json:
+        call.console.value({"requests": [request_data(one) for one in listed]})
+    else:
+        call.console.table(_table(listed, empty=_nothing(failed=failed, role=role)))
+
+
+def _nothing(*, failed: bool, role: str | None) -> str:
+    which = "failed request" if failed else "request"
+    return f"no {which} for {role} is in the journal" if role else f"no {which} is in the journal"
+
+
+def _table(listed: "Sequence[RequestRecord]", *, empty: str) -> Table:
+    return Table(
+        columns=(
+            Column(title="TIME"),
+            Column(title="ROLE"),
+            Column(title="ANSWERED BY", wraps=True, least=24),
+            Column(title="OUTCOME"),
+            Column(title="TRIES", right=True, spare=3),
+            Column(title="TOKENS", right=True, spare=2),
+            Column(title="FIRST", right=True, spare=1),
+            Column(title="TOOK", right=True),
+        ),
+        rows=tuple(_row(one) for one in listed),
+        empty=empty,
+    )
+
+
+def _row(one: "RequestRecord") -> tuple[Cell | str, ...]:
+    return (
+        _when(one.time_s),
+        Cell(text=one.role or "-", style="bold"),
+        Cell(text=_answered_by(one), style="cyan" if one.cloud else ""),
+        _outcome(one),
+        str(len(one.attempts)),
+        _tokens(one),
+        _duration(one.first_token_ms),
+        _duration(one.duration_ms),
+    )
+
+
+def _answered_by(one: "RequestRecord") -> str:
+    """The model; where there is more to tell, every attempt with how it ended and how long the failed ones took."""
+    if all(not each.failure for each in one.attempts):
+        return one.model or "-"
+    return " → ".join(
+        f"{each.model} {each.failure} {_duration(each.ms)}" if each.failure else f"{each.model} ok"
+        for each in one.attempts
+    )
+
+
+def _outcome(one: "RequestRecord") -> Cell:
+    if not one.failure:
+        return Cell(text="ok", style="green")
+    return Cell(text=one.failure, style="yellow" if one.failure == CANCELLED else "red")
+
+
+def _tokens(one: "RequestRecord") -> str:
+    """Those of the prompt and those of the answer."""
+    if one.prompt_tokens is None and one.completion_tokens is None:
+        return "-"
+    return f"{_count(one.prompt_tokens)}/{_count(one.completion_tokens)}"
+
+
+def _count(tokens: int | None) -> str:
+    return "-" if tokens is None else f"{tokens:,}"
+
+
+def _duration(ms: float | None) -> str:
+    if ms is None:
+        return "-"
+    if ms < 999.5:
+        return f"{ms:.0f} ms"
+    return f"{ms / 1000:.1f} s" if ms < 99_950 else f"{ms / 1000:,.0f} s"
+
+
+def _when(time_s: float) -> str:
+    """On this machine's clock: the second of today, the minute of another day."""
+    today = _clock(time.time(), form="%Y-%m-%d")
+    return _clock(time_s, form="%H:%M:%S" if _clock(time_s, form="%Y-%m-%d") == today else "%m-%d %H:%M")
+
+
+def _clock(time_s: float, *, form: str) -> str:
+    """``-`` for a time that no calendar has."""
+    try:
+        return time.strftime(form, time.localtime(time_s))
+    except (OverflowError, ValueError, OSError):
+        return "-"
+
+
+def _show(one: "RequestRecord", *, call: Call) -> None:
+    console = call.console
+    console.line(Cell(text=one.request_id, style="bold"), _outcome(one), f"status {one.status}")
+    console.line("at", _clock(one.time_s, form="%Y-%m-%d %H:%M:%S %z"), indent=2)
+    console.line("asked", f"{one.endpoint} of {one.role or '-'}", "as a stream" if one.stream else "whole", indent=2)
+    console.line("answered by", one.model or "nobody", *(("in the cloud",) if one.cloud else ()), indent=2)
+    if one.fallback_reason:
+        console.line("fell back for", one.fallback_reason, indent=2)
+    if one.generation is not None:
+        console.line("generation", str(one.generation), indent=2)
+    console.line("tokens", f"{_count(one.prompt_tokens)} in, {_count(one.completion_tokens)} out", indent=2)
+    console.line("first token after", _duration(one.first_token_ms), indent=2)
+    console.line("took", _duration(one.duration_ms), indent=2)
+    if one.message:
+        console.line("because", Cell(text=one.message, style="red"), indent=2)
+    console.text("")
+    console.table(
+        Table(
+            columns=(
+                Column(title="TRY", right=True),
+                Column(title="MODEL", wraps=True, least=26),
+                Column(title="OUTCOME"),
+                Column(title="STATUS", right=True),
+                Column(title="TOOK", right=True),
+            ),
+            rows=tuple(
+                (
+                    str(number),
+                    each.model,
+                    Cell(text=each.failure or "ok", style="red" if each.failure else "green"),
+                    "-" if each.status is None else str(each.status),
+                    _duration(each.ms),
+                )
+                for number, each in enumerate(one.attempts, start=1)
+            ),
+            empty="no model was tried",
+        )
+    )

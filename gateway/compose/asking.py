@@ -1,0 +1,61 @@
+"""What a command asks the running gateway to do."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from gateway import errors
+from gateway.errors import GatewayUnreachable, RolegateError
+
+CONNECT_S: Final = 5.0
+BACKSTOP_S: Final = 3600.0
+"""The gateway has a deadline for each thing it is asked to do; this is for one that has lost it."""
+
+
+class GatewaySaid(RolegateError):
+    """The running gateway refused, or failed at, what it was asked to do; code and exit code are those of its own error."""
+
+    def __init__(self, message: str, *, code: str, http_status: int) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]  # another's error has another's code
+        self.http_status = http_status  # type: ignore[misc]
+        self.exit_code = _exit_code(code, http_status)  # type: ignore[misc]
+
+
+async def ask_gateway(url: str, method: str, path: str, *, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """The answer of the gateway at ``url`` (without a path). Raises ``GatewayUnreachable``, or ``GatewaySaid``."""
+    try:
+        async with (
+            asyncio.timeout(BACKSTOP_S),
+            httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_S), trust_env=False) as client,
+        ):
+            answer = await client.request(method, f"{url}{path}", json=body)
+            content = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as exc:
+        raise GatewayUnreachable(url=url, reason=str(exc) or type(exc).__name__) from exc
+    if answer.is_success and isinstance(content, dict):
+        return content
+    told = content.get("error") if isinstance(content, dict) else None
+    if not isinstance(told, dict) or not isinstance(told.get("message"), str):
+        raise GatewayUnreachable(url=url, reason="what listens there is not this gateway")
+    raise GatewaySaid(told["message"], code=str(told.get("code") or "internal_error"), http_status=answer.status_code)
+
+
+def model_path(reference: str, action: str = "") -> str:
+    """The admin route of a model: colons and slashes stay as they are."""
+    return f"/admin/v1/models/{quote(reference, safe=':/')}{f'/{action}' if action else ''}"
+
+
+def _exit_code(code: str, http_status: int) -> int:
+    """The exit code that an error of this code has in a command of its own."""
+    for one in vars(errors).values():
+        if isinstance(one, type) and issubclass(one, RolegateError) and one.code == code:
+            return one.exit_code
+    return (
+        errors.BadRequest.exit_code
+        if 400 <= http_status < 500 or http_status == 501
+        else errors.ProviderFailed.exit_code
+    )

@@ -1,0 +1,211 @@
+"""One HTTP/1.1 connection to a server, one exchange after the other.
+
+The relay asks little of HTTP (a POST with a JSON body, an answer that is read as it comes) and asks it for every request: a
+general client costs several times what all the rest of the gateway does. The parser is httptools', the transport asyncio's.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+import httptools
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+HIGH_WATER_BYTES: Final = 256 * 1024
+"""What may wait to be read before the server is made to wait."""
+
+
+class NotHttp(OSError):
+    """The server sent what is no HTTP answer."""
+
+
+class HttpResponse:
+    """An answer whose head is there. ``headers`` have lower-case names; of one that is repeated the last counts."""
+
+    __slots__ = ("_connection", "_held_bytes", "_pieces", "complete", "headers", "reusable", "status")
+
+    def __init__(self, connection: "HttpConnection", *, status: int, headers: dict[str, str]) -> None:
+        self._connection = connection
+        self._pieces: list[bytes] = []
+        self._held_bytes = 0
+        self.status = status
+        self.headers = headers
+        self.complete = False
+        """The body has come to its end; part of it may be unread."""
+        self.reusable = False
+        """The connection may serve again."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type, in lower case, without parameters; what HTTP assumes where there is none."""
+        return self.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+
+    async def readany(self) -> bytes:
+        """What has come since the last call, or what comes next; nothing once the body is over.
+
+        Raises ``OSError`` when the connection fails before that.
+        """
+        while not self._pieces:
+            if self.complete:
+                return b""
+            await self._connection.more()
+        pieces, self._pieces = self._pieces, []
+        if self._held_bytes > HIGH_WATER_BYTES:
+            self._connection.resume()
+        self._held_bytes = 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self, *, keep: bool) -> None:
+        """Done with it. The connection is kept if that is asked for and the answer came to its end, and cut otherwise."""
+        self._connection.done(keep=keep and self.complete and self.reusable)
+
+    def feed(self, piece: bytes) -> None:
+        """For the connection: the next piece of the body."""
+        self._pieces.append(piece)
+        self._held_bytes += len(piece)
+        if self._held_bytes > HIGH_WATER_BYTES:
+            self._connection.pause()
+
+
+class HttpConnection(asyncio.Protocol):
+    """``finished`` is called when an exchange is over, ``lost`` when the connection is."""
+
+    def __init__(
+        self, *, finished: Callable[["HttpConnection"], None], lost: Callable[["HttpConnection"], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._finished = finished
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._response: HttpResponse | None = None
+        self._error: OSError | None = None
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._busy = False
+        self._paused = False
+        self.used = 0
+        """How many exchanges it has had."""
+        self.idle_since_s = 0.0
+
+    @property
+    def open(self) -> bool:
+        return self._error is None
+
+    @property
+    def response(self) -> HttpResponse | None:
+        """The answer of the present exchange, once its head is there."""
+        return self._response
+
+    async def ask(self, *parts: bytes) -> HttpResponse:
+        """Send a request and wait for the head of its answer. Raises ``OSError``."""
+        if self._error is not None:
+            raise self._error
+        assert self._transport is not None  # noqa: S101  (a connection is handed out once it is made)
+        self._busy = True
+        self._response = None
+        self._headers = {}
+        self._head_bytes = 0
+        self.used += 1
+        self._transport.writelines(parts)
+        while (response := self.response) is None:
+            await self.more()
+        return response
+
+    async def more(self) -> None:
+        """Wait until something has come. Raises ``OSError`` when nothing more will."""
+        if self._error is not None:
+            raise self._error
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def done(self, *, keep: bool) -> None:
+        """The exchange is over."""
+        if not self._busy:
+            return
+        self._busy = False
+        if keep and self._error is None:
+            self._finished(self)
+        else:
+            self.cut()
+
+    def cut(self) -> None:
+        """Close it now, whatever is under way."""
+        if self._error is None:
+            self._error = ConnectionAbortedError("the connection was cut")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        if not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused and self._transport is not None and self._error is None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Streams are what it is asked for; uvloop's are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(NotHttp("the server wants to change the protocol"))
+        except httptools.HttpParserError as exc:
+            self._fail(NotHttp(f"the answer is not valid HTTP ({exc})"))
+        if not self._busy:
+            # Nothing was asked: whatever this is, the next answer cannot be told from it.
+            self.cut()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        response = self._response
+        framed = response is None or not {"content-length", "transfer-encoding"}.isdisjoint(response.headers)
+        if response is not None and not framed and exc is None:
+            response.complete = True
+        if self._error is None:
+            self._error = exc if isinstance(exc, OSError) else ConnectionResetError("the server closed the connection")
+        self._wake()
+        self._lost(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(NotHttp(f"the head of the answer has more than {MAX_HEAD_BYTES} bytes"))
+            return
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._headers = {}
+        elif self._busy and self._response is None:
+            self._response = HttpResponse(self, status=status, headers=self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self._response is not None:
+            self._response.feed(body)
+
+    def on_message_complete(self) -> None:
+        response = self._response
+        if response is not None and not response.complete:
+            response.complete = True
+            response.reusable = self._parser.should_keep_alive()
+
+    def _fail(self, error: OSError) -> None:
+        if self._error is None:
+            self._error = error
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

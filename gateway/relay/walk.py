@@ -1,0 +1,253 @@
+"""The walk of one request over the deployments of its role: which is next, when it can be called, what its failure means."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.domain.failure import FailureClass
+from gateway.domain.model import Lane
+from gateway.domain.plan import Deployment
+from gateway.domain.ports import Clock
+from gateway.errors import RequestFailed, RolegateError, UpstreamFailed
+from gateway.relay.admission import Admission, Place
+from gateway.relay.attempts import Stop, next_step
+from gateway.relay.deadlines import limits
+from gateway.relay.lane import Call, ModelLane
+from gateway.relay.loads import Load, too_slow
+from gateway.relay.passage import Passage
+from gateway.relay.patience import Patience
+from gateway.relay.refusal import held_back, refusal
+from gateway.relay.unforeseen import unforeseen
+
+NOTICE_S: Final = 2.0
+"""How long a caller who streams waits for a load without a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A deployment that can be called now."""
+
+    index: int
+    call: Call
+    lane: ModelLane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """A model is on its way into memory, and it takes a while."""
+
+    deployment: Deployment
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    index: int
+    call: Call
+    load: Load
+    begun_s: float
+
+
+class Walk:
+    """Used by one task. Close it when the request is over, however it ended."""
+
+    def __init__(
+        self, passage: Passage, *, lanes: Mapping[Lane, ModelLane], admission: Admission, clock: Clock
+    ) -> None:
+        self.passage = passage
+        self.clock = clock
+        self.patience = Patience()
+        self._lanes = lanes
+        self._admission = admission
+        self._pending: _Pending | None = None
+        self._place: Place | None = None
+        self._continuing = False
+
+    async def next(self) -> Ready | Loading:
+        """The deployment to call now, when it is ready. A caller who streams hears every ``NOTICE_S`` that a model loads; call
+        again to go on waiting.
+
+        Raises ``RequestFailed`` when nothing is left to try, ``BadRequest`` for what a lane cannot express.
+        """
+        while True:
+            try:
+                pending = self._pending or await self._approach()
+                if isinstance(pending, _Pending):
+                    self._pending = pending
+                    if not await self._loaded(pending):
+                        return Loading(deployment=pending.call.deployment)
+                    self._pending = None
+                    return await self._admitted(self._again(pending))
+                if pending is not None:
+                    return await self._admitted(pending)
+            except Exception as failed:  # noqa: BLE001 - a deployment that is too odd for the gateway has failed
+                self._pending = None
+                self.fail(failed)
+
+    def fail(self, failed: Exception, *, delivered: bool = False) -> UpstreamFailed:
+        """The deployment that was called last failed; ``delivered`` says that the caller has part of its answer. What nobody
+        foresaw counts as well: a deployment that is too odd for the gateway has failed. Raises errors of the caller's making
+        again. Returns the failure as it is kept."""
+        self._leave()
+        if isinstance(failed, RolegateError) and not isinstance(failed, UpstreamFailed):
+            raise failed
+        if not isinstance(failed, UpstreamFailed):
+            failed = unforeseen(failed, model=self._model)
+        return self.passage.ledger.fail(failed, delivered=delivered)
+
+    def succeeded(self) -> None:
+        """The deployment that was called last has answered in full."""
+        self._leave()
+        self.passage.ledger.succeeded()
+
+    def go_on_with(self, body: Mapping[str, object], *, excluded: Mapping[int, str]) -> None:
+        """From here on it is the rest of an answer that is asked for. ``excluded`` says why deployments, by index, cannot go on
+        with one."""
+        passage = self.passage
+        passage.body = body
+        passage.candidates = tuple(
+            replace(one, excluded=one.excluded or excluded.get(index, ""))
+            for index, one in enumerate(passage.candidates)
+        )
+        self._continuing = True
+
+    def refusal(self) -> RequestFailed:
+        """What the caller hears when nothing is left to try."""
+        passage = self.passage
+        last = passage.ledger.last
+        if last is None:
+            return held_back(
+                role=passage.role,
+                deployments=passage.route.plan.deployments,
+                providers=passage.route.providers,
+                standings=passage.ledger.standings(),
+                ruled_out=[candidate.excluded for candidate in passage.candidates],
+                now_s=self.clock.monotonic(),
+            )
+        deployment, failed = last
+        return refusal(
+            role=passage.role,
+            deployment=deployment,
+            provider=passage.route.providers[deployment.ref.provider],
+            failed=failed,
+            attempts=passage.ledger.attempts,
+        )
+
+    def close(self) -> None:
+        """The request is over: nothing of it stays behind."""
+        self.patience.close()
+        self._leave()
+        self.passage.ledger.release()
+
+    async def _approach(self) -> Ready | _Pending | None:
+        """Choose a deployment and find out whether it has to be loaded. ``None``: it is passed over for now."""
+        passage = self.passage
+        index = await self._choose()
+        call = self._call(index)
+        lane = self._lanes[call.deployment.lane]
+        passage.ledger.begin(index)
+        if call.left_s <= 0:
+            message = f"nothing is left of the {call.limits.total_s:g} s for the whole request"
+            raise UpstreamFailed(message, failure=FailureClass.TIMEOUT)
+        begun_s = self.clock.monotonic()
+        try:
+            if await lane.resident(call):
+                return Ready(index=index, call=call, lane=lane)
+        finally:
+            passage.spent_s += self.clock.monotonic() - begun_s
+        if passage.route.plan.manner.cold_start == "avoid" and index not in passage.loading:
+            if not passage.loading:
+                lane.load(call)
+            self._pass_over(index)
+            return None
+        return _Pending(index=index, call=call, load=lane.load(call), begun_s=begun_s)
+
+    def _pass_over(self, index: int) -> None:
+        passage = self.passage
+        passage.ledger.release()
+        passage.loading.add(index)
+        passage.candidates = tuple(
+            replace(one, cold=True) if place == index else one for place, one in enumerate(passage.candidates)
+        )
+
+    async def _choose(self) -> int:
+        """The deployment to try now, after whatever wait it asks for."""
+        passage = self.passage
+        step = next_step(
+            candidates=passage.candidates,
+            standings=passage.ledger.standings(),
+            failed=passage.ledger.failed,
+            left_s=self.left_s,
+            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+            continuing=self._continuing,
+        )
+        if isinstance(step, Stop):
+            raise self.refusal()
+        if step.wait_s > 0:
+            await asyncio.sleep(step.wait_s)
+            passage.spent_s += step.wait_s
+        return step.index
+
+    async def _loaded(self, pending: _Pending) -> bool:
+        """Wait for a load; false when there is something to say meanwhile. Raises ``UpstreamFailed``."""
+        began_s = self.clock.monotonic()
+        left_s = pending.begun_s + pending.call.load_s - began_s
+        try:
+            if await pending.load.done(within_s=min(left_s, NOTICE_S) if self.passage.stream else left_s):
+                return True
+        finally:
+            self.passage.spent_s += self.clock.monotonic() - began_s
+        if self.clock.monotonic() >= pending.begun_s + pending.call.load_s:
+            raise too_slow(pending.call.load_s)
+        return False
+
+    def _again(self, pending: _Pending) -> Ready:
+        """The call as it stands after the load: time has passed."""
+        call = self._call(pending.index)
+        return Ready(index=pending.index, call=call, lane=self._lanes[call.deployment.lane])
+
+    async def _admitted(self, ready: Ready) -> Ready:
+        begun_s = self.clock.monotonic()
+        self._place = await self._admission.enter(ready.call.provider, left_s=ready.call.left_s)
+        waited_s = self.clock.monotonic() - begun_s
+        self.passage.spent_s += waited_s
+        return replace(ready, call=replace(ready.call, left_s=ready.call.left_s - waited_s)) if waited_s else ready
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._place.release()
+            self._place = None
+
+    @property
+    def left_s(self) -> float:
+        """What remains of the longest total deadline among the deployments."""
+        plan = self.passage.route.plan
+        total_s = max(limits(deadlines=plan.deadlines, cloud=one.cloud).total_s for one in plan.deployments)
+        return self.passage.started_s + total_s - self.clock.monotonic()
+
+    @property
+    def _model(self) -> str:
+        index = self.passage.ledger.open
+        return "" if index is None else str(self.passage.route.plan.deployments[index].ref)
+
+    def _call(self, index: int) -> Call:
+        passage = self.passage
+        route = passage.route
+        deployment = route.plan.deployments[index]
+        bounds = limits(
+            deadlines=route.plan.deadlines, cloud=deployment.cloud, prompt_tokens=passage.prompt_tokens // 4
+        )
+        return Call(
+            operation=passage.operation,
+            role=route.plan.role,
+            deployment=deployment,
+            provider=route.providers[deployment.ref.provider],
+            backend=route.backend,
+            body=passage.body,
+            limits=bounds,
+            left_s=passage.started_s + bounds.total_s - self.clock.monotonic(),
+            answer_id=f"chatcmpl-{secrets.token_hex(12)}",
+            created=int(self.clock.time()),
+        )

@@ -8,13 +8,18 @@ RolegateError
 ├── BadRequest               the caller's request cannot be understood
 │   ├── RequestTooLarge      it is over a size limit
 │   ├── RequestTooSlow       it did not arrive in time
+│   ├── HeadTooLarge         its headers are over the limit
 │   ├── Unsupported          it asks for something this gateway does not offer
 │   ├── NoCapableDeployment  deployments exist, but none can serve it
 │   └── ModelInUse           a model that roles need was to be removed
+├── HostNotAllowed           a request was meant for another machine, or comes from another site's page
+├── NoSuchRoute              a request went to a path that there is not
+├── WrongMethod              a path does not take this method
 ├── JournalUnreadable        the request journal cannot be read
 ├── NoModelForRole           selection left a role without any deployment
 ├── UpstreamFailed           one call to one deployment failed, with its class
 ├── RequestFailed            every deployment that could serve a request was tried, and none did
+├── TooManyConnections       as many connections are open as may be
 ├── GatewayStarting          a request came before the first plan is live
 ├── AddressTaken             the gateway cannot listen where it was told to
 ├── GatewayUnreachable       a command could not reach the running gateway
@@ -156,6 +161,16 @@ class RequestTooSlow(BadRequest):
     http_status = 408
 
 
+class HeadTooLarge(BadRequest):
+    """The request line and headers are over the limit."""
+
+    code = "headers_too_large"
+    http_status = 431
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        super().__init__(f"the head of the request is over the limit of {limit_bytes:,} bytes")
+
+
 class Unsupported(BadRequest):
     """The request asks for something this gateway, or the models behind it, do not offer."""
 
@@ -190,6 +205,30 @@ class ModelInUse(BadRequest):
         )
 
 
+class HostNotAllowed(RolegateError):
+    """A request's ``Host`` or ``Origin`` is not this machine, which is all that a gateway on loopback answers."""
+
+    code = "host_not_allowed"
+    http_status = 403
+    openai_type = "invalid_request_error"
+
+
+class NoSuchRoute(RolegateError):
+    """A request went to a path that there is not."""
+
+    code = "not_found"
+    http_status = 404
+    openai_type = "invalid_request_error"
+
+
+class WrongMethod(RolegateError):
+    """The path of a request does not take its method."""
+
+    code = "http_error"
+    http_status = 405
+    openai_type = "invalid_request_error"
+
+
 class JournalUnreadable(RolegateError):
     """The request journal cannot be read: damaged, of another version, or not ours to read."""
 
@@ -214,7 +253,9 @@ class NoModelForRole(RolegateError):
 class UpstreamFailed(RolegateError):
     """One call to one deployment failed. ``failure`` is a ``FailureClass``; ``status`` what upstream answered, if it did.
 
-    ``retry_after_s`` is upstream's own word; ``prompt_tokens`` is what it counted when the prompt was too long.
+    ``spoken`` says that upstream itself called it a failure: always where there is a status, and where an error came inside an
+    answer that had begun well. Otherwise it is the gateway that does. ``retry_after_s`` is upstream's own word; ``prompt_tokens``
+    is what it counted when the prompt was too long.
     """
 
     code = "upstream_failed"
@@ -227,12 +268,14 @@ class UpstreamFailed(RolegateError):
         *,
         failure: str,
         status: int | None = None,
+        spoken: bool = False,
         retry_after_s: float | None = None,
         prompt_tokens: int | None = None,
     ) -> None:
         super().__init__(message)
         self.failure = failure
         self.status = status
+        self.spoken = spoken or status is not None
         self.retry_after_s = retry_after_s
         self.prompt_tokens = prompt_tokens
 
@@ -271,6 +314,19 @@ class RequestFailed(RolegateError):
         self.source = source
         self.attempts = tuple(attempts)
         self.retry_after_s = retry_after_s
+
+
+class TooManyConnections(RolegateError):
+    """As many connections are open as the gateway takes."""
+
+    code = "too_many_connections"
+    http_status = 503
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(
+            f"{limit:,} connections are open, which is all this gateway takes",
+            hint="try again later, or raise gateway.max_connections",
+        )
 
 
 class GatewayStarting(RolegateError):

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,18 +15,17 @@ from gateway.api.admin import Admin
 from gateway.api.chat import Chat
 from gateway.api.completions import Completions
 from gateway.api.dialect import Dialect
+from gateway.api.early import early_error
 from gateway.api.embeddings import Embeddings
 from gateway.api.endpoint import Endpoint
-from gateway.api.errors import error_body
 from gateway.api.health import Health
-from gateway.api.messages import Messages
+from gateway.api.messages import Messages, count_tokens
 from gateway.api.models import Models
 from gateway.api.origin import LoopbackOnly
-from gateway.api.reply import send_body
+from gateway.api.reply import read_body
 from gateway.api.responses import Responses
 from gateway.domain.ports import Journal
-from gateway.errors import RolegateError, Unsupported
-from gateway.relay.error_shape import error_object
+from gateway.errors import NoSuchRoute, RolegateError, Unsupported, WrongMethod
 from gateway.relay.relay import Relay
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Switchboard
@@ -34,12 +33,23 @@ from gateway.runtime.swap import Switchboard
 _log = logging.getLogger(__name__)
 
 CHAT_PATH: Final = "/v1/chat/completions"
+_FAMILIES: Final = (
+    "assistants",
+    "batches",
+    "containers",
+    "conversations",
+    "files",
+    "fine_tuning",
+    "moderations",
+    "realtime",
+    "threads",
+    "uploads",
+    "vector_stores",
+    "videos",
+)
 _NOT_OFFERED: Final = (
-    "/v1/audio/{rest:path}",
-    "/v1/images/{rest:path}",
-    "/v1/files",
-    "/v1/batches",
-    "/v1/moderations",
+    *(f"/v1/{name}" for name in _FAMILIES),
+    *(f"/v1/{name}/{{rest:path}}" for name in (*_FAMILIES, "audio", "images", "responses")),
 )
 
 
@@ -72,6 +82,7 @@ def build_app(
     admin = Admin(controller=controller, switchboard=switchboard)
     routes = [
         *(Route(path, app, methods=["POST"]) for path, app in hot.items()),
+        Route("/v1/messages/count_tokens", _count_tokens, methods=["POST"]),
         Route("/v1/models", models.list),
         Route("/v1/models/{id:path}", models.show),
         Route("/healthz", health.alive),
@@ -81,36 +92,37 @@ def build_app(
         *more_routes,
         *(Route(path, _not_offered, methods=["GET", "POST", "DELETE"]) for path in _NOT_OFFERED),
     ]
-    app: ASGIApp = Starlette(
+    starlette = Starlette(
         routes=routes,
         exception_handlers={RolegateError: _our_error, HTTPException: _http_error},
     )
-    app = _HotPath(app, hot=hot)
+    starlette.state.body_limit_bytes = body_limit_bytes
+    app: ASGIApp = _HotPath(starlette, hot=hot)
     if loopback_only:
         app = LoopbackOnly(app)
     return _LastLine(app)
 
 
+async def _count_tokens(request: Request) -> Response:
+    body = await read_body(request.receive, limit_bytes=request.app.state.body_limit_bytes)
+    return Response(count_tokens(body), media_type="application/json")
+
+
 async def _not_offered(request: Request) -> Response:
-    error = Unsupported(f"{request.url.path} is not offered", hint=f"this version serves POST {CHAT_PATH}")
-    return JSONResponse(error_object(error), status_code=error.http_status)
+    path = request.scope["path"]
+    raise Unsupported(f"{path} is not offered", hint="docs/api.md lists what is; GET /v1/models what can be asked for")
 
 
 async def _our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RolegateError)  # noqa: S101  (starlette's handler type is wider than its registration)
-    return JSONResponse(error_object(error), status_code=error.http_status)
+    return early_error(error, scope=request.scope)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  (as above)
-    content = {
-        "message": f"{request.method} {request.url.path}: {error.detail}",
-        "type": "invalid_request_error",
-        "code": "not_found" if error.status_code == 404 else "http_error",
-        "param": None,
-        "source": "gateway",
-    }
-    return JSONResponse({"error": content}, status_code=error.status_code, headers=error.headers)
+    kind = NoSuchRoute if error.status_code == 404 else WrongMethod
+    message = f"{request.method} {request.scope['path']}: {error.detail}"
+    return early_error(kind(message), scope=request.scope, headers=error.headers)
 
 
 class _HotPath:
@@ -151,4 +163,4 @@ class _LastLine:
             if begun:
                 raise
             error = RolegateError("an unexpected error; the gateway's log has the details")
-            await send_body(send, status=500, body=error_body(error))
+            await early_error(error, scope=scope)(scope, receive, send)

@@ -14,10 +14,13 @@ from gateway.domain.ports import Journal
 from gateway.errors import RequestFailed, RolegateError
 from gateway.relay.answer import Answer, StreamingAnswer
 from gateway.relay.embedding_request import EmbeddingRequest
+from gateway.relay.patience import Patience
 from gateway.relay.relay import Relay
 from gateway.relay.route import Route
 from gateway.runtime.swap import Switchboard
 
+QUICK_S: Final = 0.05
+"""What is answered sooner is not worth watching for the caller's leave."""
 _SSE_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -45,24 +48,33 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, endpoint=self._dialect.name, journal=self._journal)
+        patience = Patience()
         try:
-            asked = self._dialect.asked(await read_body(receive, limit_bytes=self._body_limit_bytes))
+            body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
+            asked = self._dialect.asked(body)
             exchange.stream = asked.inquiry.stream
             with self._switchboard.admit() as generation:
                 exchange.generation = generation.number
                 name = asked.inquiry.model
+                exchange.is_role = name in generation.roles
+                exchange.role = name if exchange.is_role else ""
                 route = generation.route(name)
-                exchange.role, exchange.is_role = name, name in generation.roles
-                await until_gone(self._answer(asked, route=route, exchange=exchange, send=send), receive=receive)
+                exchange.role = name
+                work = self._answer(asked, route=route, exchange=exchange, patience=patience, send=send)
+                await until_gone(work, receive=receive)
         except CallerGone:
             exchange.gone()
         except RolegateError as error:
             await send_error(error, dialect=self._dialect, exchange=exchange, send=send)
+        finally:
+            patience.close()
 
-    async def _answer(self, asked: Asked, *, route: Route, exchange: Exchange, send: Send) -> None:
+    async def _answer(self, asked: Asked, *, route: Route, exchange: Exchange, patience: Patience, send: Send) -> None:
         inquiry, request_id = asked.inquiry, exchange.request_id
         if asked.wire is not None:
-            answer = await self._relay.answer(inquiry=inquiry, wire=asked.wire, route=route, request_id=request_id)
+            answer = await self._relay.answer(
+                inquiry=inquiry, wire=asked.wire, route=route, request_id=request_id, patience=patience
+            )
         else:
             assert isinstance(inquiry, EmbeddingRequest)  # noqa: S101  (what has no wire is one)
             answer = await self._relay.embed(request=inquiry, route=route, request_id=request_id)
@@ -112,8 +124,14 @@ async def until_gone(work: Coroutine[object, object, None], *, receive: Receive)
         gone = True
         worker.cancel()
 
-    watch = asyncio.ensure_future(_disconnected(receive))
-    watch.add_done_callback(left)
+    watch: asyncio.Task[None] | None = None
+
+    def look_out() -> None:
+        nonlocal watch
+        watch = asyncio.ensure_future(_disconnected(receive))
+        watch.add_done_callback(left)
+
+    later = asyncio.get_running_loop().call_later(QUICK_S, look_out)
     try:
         await work
     except asyncio.CancelledError:
@@ -122,8 +140,10 @@ async def until_gone(work: Coroutine[object, object, None], *, receive: Receive)
             raise CallerGone from None
         raise
     finally:
-        watch.remove_done_callback(left)
-        watch.cancel()
+        later.cancel()
+        if watch is not None:
+            watch.remove_done_callback(left)
+            watch.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

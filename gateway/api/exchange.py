@@ -1,9 +1,9 @@
 """One request of the data plane and its answer, as headers, log and journal tell of it."""
 
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Final
 
@@ -28,15 +28,8 @@ class Exchange:
         self._started = time.monotonic()
         self._endpoint = endpoint
         self._journal = journal
-        self._traced = False
-        self.request_id = ""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                self.request_id = str(value, "ascii")
-            elif name == b"x-rolegate-trace" and value == b"1":
-                self._traced = True
-        if not self.request_id:
-            self.request_id = uuid.uuid4().hex
+        self.request_id = request_id_of(scope)
+        self._traced = (b"x-rolegate-trace", b"1") in scope["headers"]
         self.generation: int | None = None
         self.role = ""
         """The role that was asked for, or the model reference; empty while neither is known."""
@@ -118,7 +111,12 @@ class Exchange:
             facts["reason"] = reason
         status = facts["status"]
         bad = "broke_off" in facts or (isinstance(status, int) and status >= 500)
-        _log.log(logging.WARNING if bad else logging.INFO, self._endpoint, extra=facts)
+        level = logging.WARNING if bad else logging.INFO
+        if _log.isEnabledFor(level):
+            # Made by hand: the usual way looks for the caller's place in the source, for every request.
+            record = logging.LogRecord(_log.name, level, "", 0, self._endpoint, None, None)
+            vars(record).update(facts)
+            _log.handle(record)
 
     def _note(self, *, status: int, failure: str, message: str, failed: RequestFailed | None = None) -> None:
         if self._journal is None:
@@ -154,3 +152,11 @@ class Exchange:
 def _count(usage: Mapping[str, object] | None, key: str) -> int | None:
     value = usage.get(key) if usage is not None else None
     return value if type(value) is int else None
+
+
+def request_id_of(scope: Scope) -> str:
+    """The request's id: the caller's own if it is one that can be passed on, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return f"{random.getrandbits(128):032x}"

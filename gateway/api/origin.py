@@ -1,12 +1,15 @@
 """Who may speak to a gateway on loopback: no page of another site, by whatever name it reaches this address."""
 
 import ipaddress
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.reply import send_json
+from gateway.api.early import early_error
+from gateway.errors import HostNotAllowed
 
+_REMEMBERED = 64
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain"})
 
 
@@ -32,31 +35,41 @@ class LoopbackOnly:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._allowed: set[bytes] = set()
+        """The last values of ``Host`` that were found to be this machine."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            offence = _offence(scope)
+            offence = self._offence(scope)
             if offence:
-                error = {
-                    "message": f"{offence}; this gateway listens on loopback and answers only its own machine",
-                    "type": "invalid_request_error",
-                    "code": "host_not_allowed",
-                    "param": None,
-                    "source": "gateway",
-                }
-                await send_json(send, status=403, content={"error": error})
+                error = HostNotAllowed(f"{offence}; this gateway listens on loopback and answers only its own machine")
+                await early_error(error, scope=scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
+    def _offence(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"host":
+                if value in self._allowed:
+                    continue
+                offence = _wrong(name, value, host=host_of)
+                if offence:
+                    return offence
+                if len(self._allowed) >= _REMEMBERED:
+                    self._allowed.clear()
+                self._allowed.add(value)
+            elif name == b"origin":
+                offence = _wrong(name, value, host=lambda text: urlsplit(text).hostname or "")
+                if offence:
+                    return offence
+        return ""
 
-def _offence(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        text = value.decode("latin-1")
-        try:
-            if name == b"host" and not is_loopback_host(host_of(text)):
-                return f'the Host header is "{text}"'
-            if name == b"origin" and not is_loopback_host(urlsplit(text).hostname or ""):
-                return f'the Origin header is "{text}"'
-        except ValueError:
-            return f'the {name.decode("ascii")} header "{text}" is no address'
-    return ""
+
+def _wrong(name: bytes, value: bytes, *, host: Callable[[str], str]) -> str:
+    """What is wrong with a header that names a host; empty where it is this machine."""
+    text = value.decode("latin-1")
+    title = name.decode("ascii").title()
+    try:
+        return "" if is_loopback_host(host(text)) else f'the {title} header is "{text}"'
+    except ValueError:
+        return f'the {title.lower()} header "{text}" is no address'

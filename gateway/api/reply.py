@@ -1,6 +1,5 @@
 """Whole answers over ASGI, and request bodies with a limit: what every route needs, without a framework's cost per request."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -8,6 +7,7 @@ import orjson
 from starlette.types import Receive, Send
 
 from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow
+from gateway.relay.patience import Patience
 
 BODY_S: Final = 60.0
 
@@ -41,14 +41,19 @@ class CallerGone(Exception):
     """The caller disconnected before its request was complete."""
 
 
-async def read_body(receive: Receive, *, limit_bytes: int, within_s: float = BODY_S) -> bytes:
+async def read_body(
+    receive: Receive, *, limit_bytes: int, patience: Patience | None = None, within_s: float = BODY_S
+) -> bytes:
     """The whole request body. Raises ``RequestTooLarge`` once it is over the limit, ``RequestTooSlow`` when it is not there in
-    time, ``CallerGone`` when the caller left."""
+    time, ``CallerGone`` when the caller left. ``patience`` is that of the present task, if it has one already."""
+    waiting = patience or Patience()
     try:
-        async with asyncio.timeout(within_s):
-            body = await _gathered(receive, limit_bytes=limit_bytes)
+        body = await waiting.wait(_gathered(receive, limit_bytes=limit_bytes), within_s=within_s)
     except TimeoutError as exc:
         raise RequestTooSlow(f"the request body did not arrive within {within_s:g} s", hint="send it again") from exc
+    finally:
+        if patience is None:
+            waiting.close()
     if not body:
         raise BadRequest("the request has no body", hint="send a JSON object with model and messages")
     return body

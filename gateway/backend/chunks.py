@@ -7,16 +7,18 @@ from typing import Any, Final
 from gateway.domain.failure import FailureClass
 from gateway.errors import UpstreamFailed
 
-_CHUNK: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
+_CHUNK: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier", "citations")
 _DELTA: Final = (
     "role",
     "content",
     "reasoning_content",
+    "reasoning_details",
     "thinking_blocks",
     "refusal",
     "tool_calls",
     "function_call",
     "audio",
+    "images",
     "annotations",
 )
 _CHOICE: Final = ("index", "finish_reason", "logprobs")
@@ -27,7 +29,7 @@ _INCLUDED: Final = {
 _MAX_DEPTH: Final = 64
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**63 - 1
-_CONTENT: Final = ("content", "reasoning_content", "refusal", "tool_calls", "function_call", "audio")
+_CONTENT: Final = ("content", "reasoning_content", "refusal", "tool_calls", "function_call", "audio", "images")
 
 
 def plain_chunk(chunk: Any) -> dict[str, object]:
@@ -54,7 +56,7 @@ def ends(chunk: Any) -> bool:
 
 
 def has_content(plain: Mapping[str, object]) -> bool:
-    """Whether a plain chunk brings text, reasoning, a tool call or sound."""
+    """Whether a plain chunk brings text, reasoning, a tool call, sound or a picture."""
     choices = plain["choices"]
     return isinstance(choices, list) and any(choice["delta"].get(name) for choice in choices for name in _CONTENT)
 

@@ -14,7 +14,8 @@ from typing import Final
 
 import httpx
 
-from gateway.domain.failure import STATUS_CLASSES, FailureClass
+from gateway.domain.complaint import Complaint, complaint, counted_tokens, failure_class
+from gateway.domain.failure import FailureClass
 from gateway.errors import RolegateError, UpstreamFailed
 
 CERTAIN: Final = MappingProxyType(
@@ -64,22 +65,25 @@ BY_STATUS: Final = MappingProxyType(
 _LOCAL: Final = (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError)
 """What Python raises over a value that it cannot work with. Before upstream has begun to answer, that is the caller's."""
 
-_WORDED: Final = frozenset({400, 413, 422, 500})
-"""Statuses that say so little that the words decide first."""
+_KNOWN_BETTER: Final = frozenset({FailureClass.CONTEXT_LENGTH, FailureClass.CONTENT_POLICY})
+"""What LiteLLM finds in the words of more providers than we know, ..."""
+_VAGUE: Final = frozenset({FailureClass.BAD_REQUEST, FailureClass.UPSTREAM_ERROR})
+"""... and which statuses it is asked about."""
+_UNSAID: Final = frozenset(
+    {
+        FailureClass.STALL,
+        FailureClass.TIMEOUT,
+        FailureClass.TIMEOUT_FIRST_TOKEN,
+        FailureClass.TRANSPORT,
+        FailureClass.TRUNCATED,
+    }
+)
+"""What a connection shows, whatever LiteLLM says about it."""
+_PROVIDERS: Final = "litellm.llms."
+"""Where LiteLLM keeps the exceptions in which it puts an error event that a provider has sent."""
 
-_CANNOT: Final = re.compile(
-    r"(?:does not|doesn't) support (?:tool|function|thinking|reasoning|image|vision|audio)", re.IGNORECASE
-)
-_TOO_LONG: Final = re.compile(
-    r"exceed_context_size|context.length|context.window|maximum context|exceeds? the available context|prompt is too long"
-    r"|input is too long|reduce the length of the (?:messages|prompt)",
-    re.IGNORECASE,
-)
-_COUNTED: Final = re.compile(
-    r"(?:resulted in|prompt is too long:|requested|n_prompt_tokens\W+|input token count \(?)\s*(\d+)(?:\s+tokens|\W|$)",
-    re.IGNORECASE,
-)
 _PREFIXES: Final = re.compile(r"(?:(?:litellm\.)?[A-Za-z]*(?:Error|Timeout|Exception)(?:: | - ))+")
+_ADVICE: Final = re.compile(r"\. Handle with `litellm\.\w+`\.$")
 
 _SENTENCES: Final = MappingProxyType(
     {
@@ -88,8 +92,6 @@ _SENTENCES: Final = MappingProxyType(
         FailureClass.STALL: "the stream did not end within the time allowed",
     }
 )
-
-_MASK: Final = "[redacted]"
 
 
 def upstream_failed(
@@ -107,18 +109,22 @@ def upstream_failed(
     """
     chain = tuple(_chain(error))
     answer = next((one.response for one in chain if isinstance(one, httpx.HTTPStatusError)), None)
-    words = _words(chain[0], secrets=secrets)
-    failure = _classify(chain, answer=answer, words=words, streaming=streaming, content_seen=content_seen)
-    if failure is FailureClass.AUTH and not keyed:
-        failure = FailureClass.UPSTREAM_ERROR
-    if answer is not None and 300 <= answer.status_code < 400:
-        words = "the provider answered with a redirect, which is not followed"
+    said = _said(chain, answer=answer, streaming=streaming)
+    found = complaint(_words(chain[0]) if said is None else said, secrets=secrets)
+    failure = _classify(
+        chain, answer=answer, found=found, spoken=said is not None, keyed=keyed, streaming=streaming, seen=content_seen
+    )
+    status = None if answer is None else answer.status_code
+    message = found.message or _SENTENCES.get(failure) or (f"status {status} without a message" if status else "")
+    if status is not None and 300 <= status < 400:
+        message = "the provider answered with a redirect, which is not followed"
     return UpstreamFailed(
-        words or _SENTENCES.get(failure, type(error).__name__),
+        message or type(error).__name__,
         failure=failure,
-        status=None if answer is None else answer.status_code,
+        status=status,
+        spoken=said is not None and failure not in _UNSAID,
         retry_after_s=None if answer is None else retry_after_s(answer.headers),
-        prompt_tokens=_prompt_tokens(words) if failure is FailureClass.CONTEXT_LENGTH else None,
+        prompt_tokens=counted_tokens(found) if failure is FailureClass.CONTEXT_LENGTH else None,
     )
 
 
@@ -138,60 +144,53 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return max(0.0, wait.total_seconds())
 
 
-def redacted(text: str, *, secrets: Sequence[str]) -> str:
-    """``text`` without any of ``secrets``, the longest first so that none hides inside another."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, _MASK)
-    return text
-
-
 def _classify(
     chain: Sequence[BaseException],
     *,
     answer: httpx.Response | None,
-    words: str,
+    found: Complaint,
+    spoken: bool,
+    keyed: bool,
     streaming: bool,
-    content_seen: bool,
+    seen: bool,
 ) -> FailureClass:
     certain = _of_type(chain, CERTAIN)
+    if answer is not None:
+        failure = failure_class(found, status=answer.status_code, keyed=keyed)
+        return certain if certain in _KNOWN_BETTER and failure in _VAGUE else failure
     if certain is not None:
         return certain
-    if answer is not None:
-        return _by_answer(answer.status_code, words)
     if any(isinstance(one, (httpx.TimeoutException, TimeoutError)) for one in chain):
-        if content_seen:
+        if seen:
             return FailureClass.STALL
         return FailureClass.TIMEOUT_FIRST_TOKEN if streaming else FailureClass.TIMEOUT
     if any(isinstance(one, (httpx.TransportError, ConnectionError)) for one in chain):
         return FailureClass.TRUNCATED if streaming else FailureClass.TRANSPORT
     if streaming and any(isinstance(one, (json.JSONDecodeError, UnicodeDecodeError)) for one in chain):
         return FailureClass.TRUNCATED
-    told = _told_status(chain)
-    if told is not None:
-        return _by_answer(told, words)
+    if spoken:
+        return failure_class(found, status=None, keyed=keyed)
     if not streaming and isinstance(_origin(chain), _LOCAL):
         return FailureClass.BAD_REQUEST
     default = _of_type(chain, BY_STATUS) or FailureClass.UPSTREAM_ERROR
-    if default is FailureClass.UPSTREAM_ERROR:
-        return FailureClass.CONTEXT_LENGTH if _TOO_LONG.search(words) else default
-    return _by_answer(400, words) if default is FailureClass.BAD_REQUEST else default
+    if default is FailureClass.AUTH and not keyed:
+        return FailureClass.UPSTREAM_ERROR
+    if default in _VAGUE:
+        return failure_class(found, status=400 if default is FailureClass.BAD_REQUEST else 500, keyed=keyed)
+    return default
 
 
-def _by_answer(status: int, words: str) -> FailureClass:
-    if status in _WORDED and _TOO_LONG.search(words):
-        return FailureClass.CONTEXT_LENGTH
-    if status in _WORDED and _CANNOT.search(words):
-        return FailureClass.CAPABILITY
-    return STATUS_CLASSES.get(status, FailureClass.UPSTREAM_ERROR)
-
-
-def _told_status(chain: Sequence[BaseException]) -> int | None:
-    """The status inside an error that came as an event of a stream, whose own status was 200."""
+def _said(chain: Sequence[BaseException], *, answer: httpx.Response | None, streaming: bool) -> object:
+    """What upstream itself said: the body of its answer, or the error that came as an event of a stream; ``None`` where this is
+    an error of LiteLLM's or of the connection's."""
+    if answer is not None and answer.is_stream_consumed:
+        return answer.content
     for one in chain:
         body = getattr(one, "body", None)
-        code = body.get("code") if isinstance(body, Mapping) else None
-        if isinstance(code, int) and 400 <= code < 600:
-            return code
+        if isinstance(body, str) or (isinstance(body, Mapping) and body):
+            return dict(body) if isinstance(body, Mapping) else body
+    if streaming:
+        return next((str(one) for one in chain if type(one).__module__.startswith(_PROVIDERS)), None)
     return None
 
 
@@ -226,14 +225,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [original if isinstance(original, BaseException) else None, one.__cause__, one.__context__]
 
 
-def _words(error: BaseException, *, secrets: Sequence[str]) -> str:
-    """The provider's words, without the class names that LiteLLM puts before and after them."""
+def _words(error: BaseException) -> str:
+    """LiteLLM's words, without the class names and the advice that it puts before and after them."""
     original = getattr(error, "original_exception", None)
     text = str(original if isinstance(original, BaseException) else error)
     text = _PREFIXES.sub("", text, count=1) if _PREFIXES.match(text) else text
-    return redacted(text.partition("\nTraceback (most recent call last)")[0], secrets=secrets).strip()
-
-
-def _prompt_tokens(words: str) -> int | None:
-    found = _COUNTED.search(words)
-    return int(found[1]) if found else None
+    return _ADVICE.sub("", text.partition("\nTraceback (most recent call last)")[0].strip())

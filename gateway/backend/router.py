@@ -1,7 +1,7 @@
 """One generation's deployments on the litellm lane, called one at a time. The relay owns order and failover."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -12,6 +12,7 @@ from gateway.backend.chunks import ends, has_content, plain_chunk
 from gateway.backend.embedding import embedding_arguments, plain_embeddings
 from gateway.backend.errors import upstream_failed
 from gateway.backend.library import Library, load_library
+from gateway.backend.whole import keep_whole
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef
 from gateway.domain.ports import KeySource
@@ -60,6 +61,8 @@ _NO_KEY: Final = "none"
 """What stands in for a key where a server wants none and the client library insists on one."""
 _ROUTING: Final = frozenset({"order", "stream_timeout", "max_parallel_requests", "rpm", "tpm", "weight", "tags"})
 _SILENCE_S: Final = 600.0
+_BEGUN: Final[Mapping[str, object]] = MappingProxyType({})
+"""Says that upstream has begun to answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +126,16 @@ class LiteLLMBackend:
             "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
         }
         upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until, keyed=call.keyed)
+        keep_whole(upstream)
         content_seen = False
+        chunks = aiter(upstream)
+        first = asyncio.ensure_future(_next(chunks))
         try:
-            chunks = aiter(upstream)
+            # Closing what was never read leaves the connection open. From here on it is being read.
+            await asyncio.sleep(0)
+            yield _BEGUN
+            waiting: Awaitable[Any] = first
             while True:
-                waiting = anext(chunks, None)
                 chunk = await self._awaited(
                     waiting, until=until, keyed=call.keyed, streaming=True, content_seen=content_seen
                 )
@@ -141,7 +149,9 @@ class LiteLLMBackend:
                 plain = plain_chunk(chunk)
                 content_seen = content_seen or has_content(plain)
                 yield plain
+                waiting = _next(chunks)
         finally:
+            await _given_up(first)
             await upstream.aclose()
 
     async def embed(
@@ -194,6 +204,16 @@ class LiteLLMBackend:
             raise upstream_failed(
                 error, secrets=self._secrets, keyed=keyed, streaming=streaming, content_seen=content_seen
             ) from error
+
+
+async def _next(chunks: AsyncIterator[Any]) -> Any:
+    return await anext(chunks, None)
+
+
+async def _given_up(first: asyncio.Future[Any]) -> None:
+    """Wait no longer for a first chunk that has not come."""
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
 
 
 def _unfinished(upstream: Any) -> bool:

@@ -13,13 +13,17 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.api.http_protocol import bounded_protocol
 from gateway.errors import AddressTaken
 from gateway.runtime.swap import Switchboard
 
 _log = logging.getLogger(__name__)
 
 GRACE_S: Final = 30
-"""How long requests may go on after the signal to stop."""
+"""How long requests may go on after the signal to stop, unless the operator says otherwise."""
+CUT_S: Final = 1.0
+"""How long requests that are cut off then may take to say so and to let go of what they hold."""
+MAX_CONNECTIONS: Final = 8192
 BACKLOG: Final = 2048
 KEEPALIVE_S: Final = 75
 
@@ -44,19 +48,23 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Says when it listens, and ends with exit code 0 when it is asked to stop."""
+    """Says when it listens, and ends with exit code 0 when it is asked to stop: requests under way may go on for ``grace_s``
+    seconds, or until it is asked again."""
 
-    def __init__(self, app: ASGIApp, *, switchboard: Switchboard) -> None:
+    def __init__(
+        self, app: ASGIApp, *, switchboard: Switchboard, grace_s: int = GRACE_S, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=bounded_protocol(max_connections=max_connections),
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 date_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_S,
+                timeout_graceful_shutdown=grace_s,
                 timeout_keep_alive=KEEPALIVE_S,
                 backlog=BACKLOG,
                 ws="none",
@@ -69,11 +77,25 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        left = {task for task in self.server_state.tasks if not task.done()}
+        if not left:
+            return
+        _log.warning("requests cut off", extra={"count": len(left)})
+        for task in left:
+            # Cancelled already where the time was up, and not where a second signal came; twice would be once too often.
+            if not task.cancelling():
+                task.cancel()
+        await asyncio.wait(left, timeout=CUT_S)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         in_flight = self._switchboard.live.in_flight if self._switchboard.started else 0
         again = ", cutting off the rest" if self.should_exit else ""
         _log.info(f"stopping{again}", extra={"signal": signal.Signals(sig).name, "in_flight": in_flight})
-        super().handle_exit(sig, frame)
+        # uvicorn's own takes a second SIGINT for impatience, but not a second SIGTERM.
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

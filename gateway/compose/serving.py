@@ -53,6 +53,8 @@ _log = logging.getLogger(__name__)
 Announce = Callable[[Announcement], None]
 
 ROUTER_FILE: Final = "router.yaml"
+GC_THRESHOLD: Final = 20_000
+"""New objects between two looks of the garbage collector: a request makes hundreds, and hardly any in a cycle."""
 GREETING_S: Final = 10.0
 """How long the gateway waits for its own first completion before it says ready without one."""
 GREETING: Final = b'{"model":"%s","messages":[{"role":"user","content":"Say hello."}],"max_tokens":8,"temperature":0}'
@@ -167,7 +169,12 @@ class _Serving:
             journal=self._journal,
             more_routes=more_routes,
         )
-        return Server(app, switchboard=self._switchboard)
+        return Server(
+            app,
+            switchboard=self._switchboard,
+            grace_s=settings.shutdown_grace_s,
+            max_connections=settings.max_connections,
+        )
 
     def _admin_routes(self, parts: Parts, *, controller: Controller, ollama: OllamaLane) -> list[Route]:
         requests = Requests(reader=journal_reader_of(self._workspace.state_folder), state=self._journal)
@@ -191,6 +198,7 @@ class _Serving:
         # What is alive now stays: without this, every full collection walks all models and stalls requests meanwhile.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
         await self._greet(relay=relay, generation=generation)
         await controller.watch()
 

@@ -38,6 +38,12 @@ class GatewaySettings:
     body_limit_bytes: int = _setting(
         32 * 1024 * 1024, about="largest request body accepted, in bytes", minimum=1024, maximum=1024**3
     )
+    max_connections: int = _setting(
+        8192, about="most connections open at once; whoever comes then is refused", minimum=1, maximum=1_000_000
+    )
+    shutdown_grace_s: int = _setting(
+        30, about="how long requests may go on after the signal to stop, in seconds", minimum=0, maximum=3600
+    )
     log_format: Literal["text", "json"] = _setting("text", about="how log lines are written")
     embedded: bool = _setting(True, about="use the embedded engine")
 

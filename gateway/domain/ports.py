@@ -162,6 +162,8 @@ class CompletionBackend(Protocol):
     ) -> AsyncIterator[Mapping[str, object]]:
         """OpenAI chat-completion chunks (as plain mappings, the usage chunk last) for one call to one deployment.
 
+        An empty mapping comes before the first of them, as soon as upstream has begun to answer.
+
         ``body`` is an OpenAI chat request without ``model`` and ``stream``. Raises ``UpstreamFailed``; a stream that ended
         without a finish signal raises it with ``truncated``. Closing the iterator closes upstream.
         """

@@ -113,7 +113,8 @@ class Admission:
                 # The turn came in the same moment: it goes to the next one.
                 gate.taken -= 1
                 gate.adjust(provider.max_parallel or 1)
-            else:
+            elif turn in gate.waiting:
+                # One who left in the moment in which a place became free has been passed over already.
                 gate.waiting.remove(turn)
             if isinstance(exc, TimeoutError):
                 raise _saturated(provider, gate, f"no place became free within {within_s:g} s") from exc

@@ -40,6 +40,8 @@ class StreamingAnswer:
 
     def __init__(self, walk: Walk, *, begun: Opened | Loading, outgoing: Outgoing) -> None:
         self._walk = walk
+        self._asked = walk.passage.body
+        self._broke_off: RequestFailed | None = None
         self._outgoing = outgoing
         self._opened = begun if isinstance(begun, Opened) else None
         self._loading = begun if isinstance(begun, Loading) else None
@@ -88,6 +90,7 @@ class StreamingAnswer:
         When upstream fails, one event with the error takes the place of what is missing. Upstream is held open for the
         caller, so the total deadline holds for the caller's reading too.
         """
+        self._walk.patience.move()
         try:
             if self._opened is None and not await self._await_opening(write):
                 return
@@ -98,17 +101,18 @@ class StreamingAnswer:
 
     async def aclose(self) -> None:
         """Close upstream at once if it is still open."""
-        if self._opened is not None:
-            await self._opened.watch.aclose()
-        self._walk.close()
+        try:
+            if self._opened is not None:
+                await self._opened.watch.aclose()
+        finally:
+            self._walk.close()
 
     async def _await_opening(self, write: Write) -> bool:
         """Say that a model loads until an answer begins; false when none does."""
         begun: Opened | Loading | None = self._loading
         try:
             while isinstance(begun, Loading):
-                await self._send(write, b": loading %b\n\n" % str(begun.deployment.ref).encode())
-                begun = await open_answer(self._walk, outgoing=self._outgoing)
+                begun = await self._wait_on(begun, write=write)
         except _Stopped:
             raise
         except RolegateError as error:
@@ -149,23 +153,33 @@ class StreamingAnswer:
         assert self._opened is not None  # noqa: S101  (only what has begun breaks off)
         kept = self._walk.fail(failed, delivered=True)
         error = self._walk.refusal()
+        if self._broke_off is not None and not self._outgoing.went_on:
+            # Who was to go on did not: the caller hears why the answer had broken off.
+            error = self._broke_off
+        self._broke_off = error
         watch = self._opened.watch
         self._first_token_s = self.first_token_s
         self._walk.passage.spent_s += watch.waited_s
         await watch.aclose()
-        opened = await self._go_on(kept)
+        opened = await self._go_on(kept, write=write)
         if opened is None:
+            error.attempts = self.attempts
             self.error = error
             await self._send(write, self._outgoing.failed(error))
             return True
         self._opened = opened
         return False
 
-    async def _go_on(self, failed: UpstreamFailed) -> Opened | None:
+    async def _wait_on(self, loading: Loading, *, write: Write) -> Opened | Loading:
+        """Say that a model loads, and go on waiting for it."""
+        await self._send(write, b": loading %b\n\n" % str(loading.deployment.ref).encode())
+        return await open_answer(self._walk, outgoing=self._outgoing)
+
+    async def _go_on(self, failed: UpstreamFailed, *, write: Write) -> Opened | None:
         """The answer of another deployment that goes on where this one ended; ``None`` when there is none."""
         if not FAILURE_RULES[FailureClass(failed.failure)].moves_on:
             return None
-        body = self._outgoing.rest_of(self._walk.passage.body)
+        body = self._outgoing.rest_of(self._asked)
         if body is None:
             return None
         deployments = self._walk.passage.route.plan.deployments
@@ -178,7 +192,7 @@ class StreamingAnswer:
         try:
             begun = await open_answer(self._walk, outgoing=self._outgoing)
             while isinstance(begun, Loading):
-                begun = await open_answer(self._walk, outgoing=self._outgoing)
+                begun = await self._wait_on(begun, write=write)
         except RolegateError:
             return None
         return begun

@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -16,7 +17,7 @@ from gateway.domain.ports import Clock
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify, retry_after
-from gateway.relay.http_connection import HttpConnection, HttpResponse
+from gateway.relay.http_connection import HttpConnection, HttpResponse, NotHttp
 from gateway.relay.lane import FailedAfterResend
 
 KEEPALIVE_S: Final = 4.0
@@ -29,6 +30,9 @@ ERROR_BODY_S: Final = 5.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _KNOWN_URLS: Final = 256
 """How many addresses are remembered taken apart; there are as many as providers, unless an engine moves."""
+
+_PATH_CHARACTERS: Final = "%/:?#[]@!$&'()*+,;=~"
+"""What stays as it is in a path: all that has a meaning there, and what is escaped already."""
 
 
 class Origin(NamedTuple):
@@ -133,7 +137,8 @@ class Connections:
                 origin.port,
                 ssl=self._context() if origin.tls else None,
             )
-        self._origins[connection] = origin
+        if connection.open:
+            self._origins[connection] = origin
         return connection
 
     async def close(self) -> None:
@@ -209,7 +214,7 @@ class Asking:
     async def __aenter__(self) -> HttpResponse:
         try:
             self._response = await self._send()
-        except (OSError, TimeoutError) as exc:
+        except (OSError, TimeoutError, UnicodeError) as exc:
             raise self._counted(transport_failure(exc, begun=False, server=self._server)) from exc
         return self._response
 
@@ -252,20 +257,24 @@ class Asking:
 
     @property
     def _server(self) -> str:
-        parts = urlsplit(self._url)
-        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        return str(_taken_apart(self._url).origin)
 
 
 def _taken_apart(url: str) -> _Target:
     parts = urlsplit(url)
     tls = parts.scheme == "https"
-    origin = Origin(host=parts.hostname or "", port=parts.port or (443 if tls else 80), tls=tls)
-    path = parts.path or "/"
+    name = parts.hostname or ""
+    origin = Origin(
+        host=name if name.isascii() else name.encode("idna").decode("ascii"),
+        port=parts.port or (443 if tls else 80),
+        tls=tls,
+    )
+    path = quote(parts.path or "/", safe=_PATH_CHARACTERS)
     if parts.query:
-        path = f"{path}?{parts.query}"
-    host = origin.host if parts.port is None else str(origin)
+        path = f"{path}?{quote(parts.query, safe=_PATH_CHARACTERS)}"
+    host = str(origin) if parts.port is not None else str(origin).removesuffix(f":{origin.port}")
     lines = f"{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: rolegate\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
-    return _Target(origin=origin, lines=lines.encode("idna" if not lines.isascii() else "ascii"))
+    return _Target(origin=origin, lines=lines.encode("ascii"))
 
 
 def _authorization(key: Secret | None) -> bytes:
@@ -321,7 +330,7 @@ def transport_failure(exc: Exception, *, begun: bool, server: str) -> UpstreamFa
         return UpstreamFailed(f"the answer was cut short: {_why(exc)}", failure=FailureClass.TRUNCATED)
     if isinstance(exc, TimeoutError):
         return UpstreamFailed("no connection within the connect deadline", failure=FailureClass.TIMEOUT)
-    if isinstance(exc, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+    if isinstance(exc, ConnectionResetError | ConnectionAbortedError | BrokenPipeError | NotHttp):
         return UpstreamFailed(f"no answer: {_why(exc)}", failure=FailureClass.TRANSPORT)
     return UpstreamFailed(f"no connection: {server}: {_why(exc)}", failure=FailureClass.TRANSPORT)
 
@@ -331,4 +340,8 @@ def _why(exc: Exception) -> str:
     number = exc.errno if isinstance(exc, OSError) else None
     if isinstance(number, int) and number > 0 and not isinstance(exc, ssl.SSLError):
         return os.strerror(number).lower()
+    if isinstance(exc, socket.gaierror):
+        return f"the name is not known ({exc.strerror})"
+    if isinstance(exc, UnicodeError):
+        return "the name is none that can be looked up"
     return str(exc) or type(exc).__name__

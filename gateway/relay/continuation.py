@@ -10,6 +10,8 @@ from gateway.relay.needs import answer_tokens_of
 
 RESTART_CHARACTERS: Final = 24
 """A continuation that repeats this much of the beginning has begun anew: chance does not go so far."""
+BEGAN_ANEW: Final = "began the answer anew: it does not support completion of one that is there"
+"""Says nothing of any feature that a request may ask for: what a model refuses is remembered by these words."""
 
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _NOT_TEXT: Final = ("tool_calls", "function_call", "refusal", "audio")
@@ -78,6 +80,10 @@ class Seam:
         self._held = ""
         self._joined = False
 
+    def head_of(self, chunk: Mapping[str, object]) -> dict[str, object]:
+        """The chunk under the id and the time of the answer that it belongs to."""
+        return {**chunk, **self._head}
+
     def fit(self, events: Sequence[Event]) -> list[Event]:
         """What of these events may be passed on now."""
         fitted: list[Event] = []
@@ -96,7 +102,7 @@ class Seam:
             if fitted is not None:
                 kept.append(fitted)
         if kept:
-            yield Event(event.kind, {**event.chunk, **self._head, "choices": kept}, finished=event.finished)
+            yield Event(event.kind, {**self.head_of(event.chunk), "choices": kept}, finished=event.finished)
 
     def _choice(self, choice: Mapping[str, object], *, finished: bool) -> dict[str, object] | None:
         delta = choice.get("delta")
@@ -121,7 +127,7 @@ class Seam:
         if self._before.startswith(self._held) and not finished:
             return ""
         if _common(self._before, self._held) >= RESTART_CHARACTERS:
-            raise UpstreamFailed("the continuation began anew", failure=FailureClass.CAPABILITY)
+            raise UpstreamFailed(BEGAN_ANEW, failure=FailureClass.CAPABILITY)
         self._joined = True
         return self._held
 

@@ -22,13 +22,15 @@ class Event(NamedTuple):
     """One OpenAI chunk on its way to the caller.
 
     ``chunk`` is ``None`` when there is nothing to pass on (an opening without a chunk). ``frame`` is the finished SSE frame
-    where the lane already has it, otherwise empty. ``finished`` marks the chunk that carries the finish signal.
+    where the lane already has it, otherwise empty. ``finished`` marks the chunk that carries the finish signal. ``text`` is
+    there where another piece of text for the first choice is all that the chunk says.
     """
 
     kind: EventKind
     chunk: Mapping[str, object] | None = None
     frame: bytes = b""
     finished: bool = False
+    text: str = ""
 
 
 OPENED = Event(EventKind.OPENING)

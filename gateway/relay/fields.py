@@ -1,5 +1,6 @@
 """What a field of a request may hold, and the complaint about one that holds something else."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -8,6 +9,7 @@ import orjson
 from gateway.errors import BadRequest
 
 MAX_STOPS: Final = 64
+_WORD: Final = re.compile(r"[!-~]{0,40}")
 
 Check = tuple[str, Callable[[object], bool]]
 """What is allowed, in words, and the test of it."""
@@ -59,12 +61,15 @@ def wrong(where: str, *, found: object, allowed: str) -> BadRequest:
 
 
 def kind_of(value: object) -> str:
-    """What ``value`` is, short enough to quote."""
+    """What ``value`` is, short enough to quote. A text is quoted only if it is a single word: complaints are logged, and what
+    callers say is nobody else's business."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return "an empty list" if not value else "a list"
+    if isinstance(value, str) and not _WORD.fullmatch(value):
+        return f"a text of {len(value):,} characters"
     text = orjson.dumps(value).decode()
     return text if len(text) <= 60 else f"{text[:57]}..."

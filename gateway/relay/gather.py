@@ -27,6 +27,10 @@ class Gathered:
                 index = given if isinstance(given, int) else 0
                 self._choices.setdefault(index, _Choice()).add(choice)
 
+    def say(self, text: str) -> None:
+        """Take in another piece of text for the first choice, which has begun."""
+        self._choices[0].say(text)
+
     def completion(self) -> dict[str, object]:
         """The whole answer. Token counts are left out where upstream gave none: unknown is not zero."""
         whole = {
@@ -48,6 +52,10 @@ class _Choice:
         self._calls: dict[int, _Call] = {}
         self._finish: object = None
         self._stop: object = None
+
+    def say(self, text: str) -> None:
+        """Another piece of its text."""
+        self._message.grow("content", text)
 
     def add(self, choice: Mapping[str, object]) -> None:
         self._finish = choice.get("finish_reason") or self._finish
@@ -131,10 +139,14 @@ class _Merged:
         self._lists: dict[str, list[object]] = {}
         self._rest: dict[str, object] = {}
 
+    def grow(self, key: str, piece: str) -> None:
+        """Another piece of a text."""
+        self._grown.setdefault(key, []).append(piece)
+
     def add(self, delta: Mapping[str, object]) -> None:
         for key, value in delta.items():
             if isinstance(value, str):
-                self._grown.setdefault(key, []).append(value)
+                self.grow(key, value)
             elif isinstance(value, list):
                 self._lists.setdefault(key, []).extend(value)
             elif value is not None:

@@ -36,6 +36,11 @@ class HttpResponse:
         """The connection may serve again."""
 
     @property
+    def has_more(self) -> bool:
+        """Something of the body has come and is unread."""
+        return bool(self._pieces)
+
+    @property
     def content_type(self) -> str:
         """The media type, in lower case, without parameters; what HTTP assumes where there is none."""
         return self.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
@@ -129,6 +134,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._busy = False
         if keep and self._error is None:
+            self.resume()
             self._finished(self)
         else:
             self.cut()
@@ -155,12 +161,18 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        before_head = self._response is None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail(NotHttp("the server wants to change the protocol"))
         except httptools.HttpParserError as exc:
             self._fail(NotHttp(f"the answer is not valid HTTP ({exc})"))
+        if before_head and self._response is None:
+            # The parser hands a header over once it is whole: one without an end is only seen here.
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(NotHttp(f"the head of the answer has more than {MAX_HEAD_BYTES} bytes"))
         if not self._busy:
             # Nothing was asked: whatever this is, the next answer cannot be told from it.
             self.cut()
@@ -177,9 +189,7 @@ class HttpConnection(asyncio.Protocol):
         self._lost(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._fail(NotHttp(f"the head of the answer has more than {MAX_HEAD_BYTES} bytes"))
+        if self._response is not None:
             return
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
@@ -189,9 +199,12 @@ class HttpConnection(asyncio.Protocol):
             self._headers = {}
         elif self._busy and self._response is None:
             self._response = HttpResponse(self, status=status, headers=self._headers)
+        elif self._response is not None:
+            # A second answer to one request: what comes next could not be told from it.
+            self._response.reusable = False
 
     def on_body(self, body: bytes) -> None:
-        if self._response is not None:
+        if self._response is not None and not self._response.complete:
             self._response.feed(body)
 
     def on_message_complete(self) -> None:

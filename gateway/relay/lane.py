@@ -41,9 +41,13 @@ class Call:
 
     @property
     def load_s(self) -> float:
-        """How long the model may take to become ready, in seconds."""
-        limit_s = self.limits.connect_s if self.limits.load_s is None else self.limits.load_s
-        return min(limit_s, self.left_s)
+        """How long this call may wait for the model to become ready, in seconds."""
+        return min(self.whole_load_s, self.left_s)
+
+    @property
+    def whole_load_s(self) -> float:
+        """How long the model may take to become ready, in seconds, whoever waits for it."""
+        return self.limits.connect_s if self.limits.load_s is None else self.limits.load_s
 
     def knows(self, feature: str) -> bool | None:
         """Whether the model has a feature; ``None`` when nobody knows."""
@@ -61,6 +65,7 @@ class FailedAfterResend(UpstreamFailed):
             failed.message,
             failure=failed.failure,
             status=failed.status,
+            spoken=failed.spoken,
             retry_after_s=failed.retry_after_s,
             prompt_tokens=failed.prompt_tokens,
         )
@@ -78,14 +83,14 @@ class ModelLane(Protocol):
 
     def load(self, call: Call) -> Load:
         """Begin to load the model as the plan has it, or join the load that is under way. Asked only after ``resident`` said no;
-        ``call.load_s`` bounds the load."""
+        ``call.whole_load_s`` bounds the load, which may outlive the call."""
 
     def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
         """The answer to a chat or completion, not yet asked for.
 
         Opens the connection (within ``connect_s``) when it is first iterated, yields an opening event as soon as upstream has
-        begun to answer, then the events as they come, those that came at once together; ends after the last chunk. An answer
-        cut short raises ``UpstreamFailed``. Closing it closes the connection.
+        begun to answer (left out where there is more to tell at once), then the events as they come, those that came at once
+        together; ends after the last chunk. An answer cut short raises ``UpstreamFailed``. Closing it closes the connection.
         """
 
     async def embed(self, call: Call) -> Embeddings:

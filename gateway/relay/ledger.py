@@ -1,7 +1,7 @@
 """What happened to one request so far, and what the breakers learn from it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.domain.failure import FailureClass
@@ -109,6 +109,25 @@ class Ledger:
         if self._observer is not None:
             self._observer.attempt_failed(self._deployments[index], failed, needs=self._needs)
         return failed
+
+    def failing_unheard(self, index: int) -> Callable[[UpstreamFailed], None]:
+        """Whom to tell when a load of this deployment fails that no request waits for: the breakers, so that it is not begun
+        again at once, and whoever else wants to know."""
+        deployment, key = self._deployments[index], self._keys[index]
+
+        def fail(failed: UpstreamFailed) -> None:
+            self._breakers.failed(
+                key,
+                failure=FailureClass(failed.failure),
+                now_s=self._clock.monotonic(),
+                trial=False,
+                retry_after_s=failed.retry_after_s,
+                message=failed.message,
+            )
+            if self._observer is not None:
+                self._observer.attempt_failed(deployment, failed, needs=self._needs)
+
+        return fail
 
     def release(self) -> None:
         """Whatever is still open ended without a verdict: the caller went away. Harmless when nothing is open."""

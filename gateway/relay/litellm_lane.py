@@ -8,7 +8,7 @@ from gateway.domain.ports import CompletionBackend
 from gateway.errors import UpstreamFailed
 from gateway.relay.completion_request import as_chat
 from gateway.relay.embedding_wire import Embeddings
-from gateway.relay.event import Event
+from gateway.relay.event import OPENED, Event
 from gateway.relay.inquiry import Operation
 from gateway.relay.lane import Call
 from gateway.relay.loads import Load
@@ -60,7 +60,8 @@ class LiteLLMLane:
         )
         try:
             async for chunk in chunks:
-                if events := reader.chunk(chunk):
+                events = reader.chunk(chunk) if chunk else (OPENED,)
+                if events:
                     yield events
         finally:
             if isinstance(chunks, AsyncGenerator):

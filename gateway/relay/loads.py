@@ -9,12 +9,23 @@ from gateway.relay.breaker import BreakerKey
 
 
 class Load:
-    """One load under way, or over."""
+    """One load under way, or over. ``begun_here``: it was not under way before."""
 
-    __slots__ = ("_task",)
+    __slots__ = ("_task", "begun_here")
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    def __init__(self, task: asyncio.Task[None], *, begun_here: bool) -> None:
         self._task = task
+        self.begun_here = begun_here
+
+    def when_failed(self, tell: Callable[[UpstreamFailed], None]) -> None:
+        """``tell`` of the failure, should it fail: for a load that nobody waits for."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            failed = None if task.cancelled() else task.exception()
+            if isinstance(failed, UpstreamFailed):
+                tell(failed)
+
+        self._task.add_done_callback(ended)
 
     async def done(self, *, within_s: float) -> bool:
         """Wait for its end; false when that takes longer than ``within_s``. Raises the ``UpstreamFailed`` that ended it.
@@ -39,11 +50,12 @@ class Loads:
     def begin(self, key: BreakerKey, start: Callable[[], Awaitable[None]], *, load_s: float) -> Load:
         """Join the load of ``key``, or begin it with ``start``; it has ``load_s`` from its beginning."""
         task = self._tasks.get(key)
+        under_way = task is not None
         if task is None:
             task = asyncio.create_task(_bounded(start, load_s=load_s), name=f"load {key.provider}:{key.model}")
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._ended(key, done))
-        return Load(task)
+        return Load(task, begun_here=not under_way)
 
     async def close(self) -> None:
         """End every load that is still under way."""

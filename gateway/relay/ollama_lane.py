@@ -66,7 +66,7 @@ class OllamaLane:
 
     def load(self, call: Call) -> Load:
         """See ``ModelLane.load``."""
-        return self._loads.begin(breaker_key(call.deployment), lambda: self._preload(call), load_s=call.load_s)
+        return self._loads.begin(breaker_key(call.deployment), lambda: self._preload(call), load_s=call.whole_load_s)
 
     def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
         """See ``ModelLane.stream``."""
@@ -159,7 +159,8 @@ class OllamaLane:
             if response.status != 200:
                 raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
             self._note_resident(load)
-            yield (OPENED,)
+            if not response.has_more:
+                yield (OPENED,)
             lines = LineBuffer()
             while not reader.done and (data := await response.readany()):
                 events, failed = read_batch(data, split=lines.feed, read=reader.read, whose="Ollama")

@@ -17,6 +17,7 @@ from gateway.relay.classify import classify
 from gateway.relay.depth import MAX_DEPTH, deeper_than
 from gateway.relay.event import Event, EventKind
 from gateway.relay.needs import answer_tokens_of, effort_of, image_url
+from gateway.relay.text_chunks import TextChunks
 
 _SAMPLING: Final = (
     "temperature",
@@ -42,6 +43,10 @@ _EFFORTS: Final = MappingProxyType(
     }
 )
 _MESSAGE_TYPES: Final = MappingProxyType({"thinking": str | None, "content": str | None, "tool_calls": list | None})
+_TEXT: Final = b',"message":{"role":"assistant","content":'
+_MORE: Final = b'},"done":false}'
+_QUOTES_BEFORE: Final = 8
+"""Those around two names and their values: ``model`` and ``created_at`` stand before the message, and nothing else."""
 _MAX_COUNT: Final = 1 << 53
 """A larger token count is none, and sums of such would not fit into JSON."""
 _ROLES: Final = MappingProxyType({"developer": "system", "function": "tool"})
@@ -187,6 +192,7 @@ class NativeReader:
         "_keyed",
         "_model",
         "_parallel_tools",
+        "_text_chunks",
         "_told",
         "done",
         "skipped",
@@ -213,12 +219,17 @@ class NativeReader:
         self._begun = False
         self._calls = 0
         self._told = False
+        self._text_chunks: TextChunks | None = None
         self.done = False
         self.skipped = 0
 
     def read(self, line: bytes) -> list[Event]:
         """The events of one line. Raises ``UpstreamFailed`` for an error line, for an end without a reason, and for the end of
         an answer of which nothing could be read."""
+        if self._begun and not self.done and line.endswith(_MORE):
+            event = self._more_text(line)
+            if event is not None:
+                return [event]
         if self.done or not line.strip():
             return []
         try:
@@ -240,6 +251,18 @@ class NativeReader:
         if native.get("done") is True:
             events += self._end(native)
         return events
+
+    def _more_text(self, line: bytes) -> Event | None:
+        """What nearly every line is: another piece of text, and the time at which it was made. Anything else is ``None``."""
+        place = line.find(_TEXT)
+        if place < 0 or line.count(b'"', 0, place) != _QUOTES_BEFORE:
+            return None
+        if self._text_chunks is None:
+            self._text_chunks = TextChunks(head=self._head, choice={"finish_reason": None})
+        event = self._text_chunks.event(line[place + len(_TEXT) : -len(_MORE)])
+        if event is not None:
+            self._told = True
+        return event
 
     def _message(self, message: Mapping[str, object], *, logprobs: object) -> list[Event]:
         events: list[Event] = []
@@ -315,13 +338,15 @@ class NativeReader:
         return Event(kind, self._chunk([choice]), finished=finish is not None)
 
     def _chunk(self, choices: list[dict[str, object]], **more: object) -> dict[str, object]:
+        return {**self._head, "choices": choices, **more}
+
+    @property
+    def _head(self) -> dict[str, object]:
         return {
             "id": self._answer_id,
             "object": "chat.completion.chunk",
             "created": self._created,
             "model": self._model,
-            "choices": choices,
-            **more,
         }
 
 

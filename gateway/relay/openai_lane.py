@@ -46,7 +46,7 @@ class OpenAILane:
         async def start() -> None:
             await self._endpoint(call)
 
-        return self._loads.begin(breaker_key(call.deployment), start, load_s=call.load_s)
+        return self._loads.begin(breaker_key(call.deployment), start, load_s=call.whole_load_s)
 
     def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
         """See ``ModelLane.stream``."""
@@ -104,7 +104,8 @@ class OpenAILane:
             if response.status != 200:
                 refused = await self._connections.refusal(response, keyed=keyed, key=endpoint.key)
                 raise refused_text(refused) if text else refused
-            yield (OPENED,)
+            if not response.has_more:
+                yield (OPENED,)
             if response.content_type == "application/json":
                 yield await _whole(response, reader=reader, keyed=keyed, key=endpoint.key)
                 return

@@ -11,10 +11,15 @@ from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify
 from gateway.relay.event import Event, EventKind
 from gateway.relay.sse import raw_frame
+from gateway.relay.text_chunks import Mould, TextChunks
 
 _CONTENT_KEYS: Final = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DONE: Final = b"[DONE]"
+_LOOKS: Final = 3
+"""How many chunks are searched for what they have in common, before a server is taken to write each in its own way."""
+_DONE_ROOM: Final = 32
+"""What is longer is another word."""
 
 
 class ChunkReader:
@@ -33,9 +38,12 @@ class ChunkReader:
         "_id",
         "_key",
         "_keyed",
+        "_looks",
         "_model",
+        "_mould",
         "_open",
         "_said",
+        "_text_chunks",
         "done",
         "finished",
         "skipped",
@@ -51,6 +59,9 @@ class ChunkReader:
         self._open: set[int] = set()
         self._ended: set[int] = set()
         self._said = False
+        self._looks = _LOOKS
+        self._mould: Mould | None = None
+        self._text_chunks: TextChunks | None = None
         self.finished = False
         self.done = False
         self.skipped = 0
@@ -59,9 +70,14 @@ class ChunkReader:
         """The events of one SSE event's data. Raises ``UpstreamFailed`` for an error event."""
         if self.done:
             return []
-        if data.strip() == _DONE:
+        if len(data) < _DONE_ROOM and data.strip() == _DONE:
             self.done = True
             return []
+        if self._mould is not None and not self._ended:
+            token = self._mould.cut(data)
+            event = self._text_chunks.event(token) if token is not None and self._text_chunks is not None else None
+            if event is not None:
+                return [event]
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -105,6 +121,8 @@ class ChunkReader:
                 raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR)
             if kind is EventKind.OPENING:
                 kind = EventKind.FINISH
+        if data and self._begun and self._mould is None and not split_usage:
+            self._look_for_mould(chunk, choices, data=data)
         as_it_came = bool(data) and self._begun and not split_usage and self._agrees(chunk)
         if as_it_came:
             return Event(kind, chunk, raw_frame(data), finished)
@@ -116,6 +134,20 @@ class ChunkReader:
             mended["choices"] = [{**choices[0], "delta": {"role": "assistant", **first}}, *choices[1:]]
         self._begun = True
         return Event(kind, mended, finished=finished)
+
+    def _look_for_mould(self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, data: bytes) -> None:
+        """Most chunks of an answer differ in their text only. Once one of them has been read, the others need not be."""
+        choice = choices[0]
+        delta = choice.get("delta")
+        plain = len(choices) == 1 and choice.get("index") == 0 and choice.get("finish_reason") is None
+        if not plain or not isinstance(delta, dict) or delta.keys() != {"content"} or self._looks <= 0:
+            return
+        self._looks -= 1
+        self._mould = Mould.of(data, chunk=chunk, choice=choice)
+        if self._mould is not None:
+            head = {key: value for key, value in self._mended(chunk).items() if key not in {"choices", "usage"}}
+            rest = {key: value for key, value in choice.items() if key not in {"index", "delta"}}
+            self._text_chunks = TextChunks(head=head, choice=rest)
 
     def _ends(self, choices: list[dict[str, object]]) -> bool:
         """Has one of these choices just finished, with none left open?"""

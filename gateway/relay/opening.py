@@ -53,6 +53,7 @@ async def open_answer(walk: Walk, *, outgoing: Outgoing) -> Opened | Loading:
             opened = await _open(walk, step, watch=watch, outgoing=outgoing)
         except Exception as failed:  # noqa: BLE001 - a deployment that is too odd for the gateway has failed
             await _abandon(walk, watch)
+            outgoing.unheard()
             walk.fail(failed)
         except BaseException:
             await _abandon(walk, watch)
@@ -73,7 +74,9 @@ async def _open(walk: Walk, ready: Ready, *, watch: Watch, outgoing: Outgoing) -
         gathered = Gathered()
         while (events := await watch.next()) is not None:
             for event in events:
-                if event.chunk is not None:
+                if event.text:
+                    gathered.say(event.text)
+                elif event.chunk is not None:
                     gathered.add(event.chunk)
         completion = gathered.completion()
         usage = completion.get("usage")

@@ -12,13 +12,15 @@ class Outgoing:
     """The caller's wire, with the token counts kept for the end. ``continues`` says that another deployment may have to go on
     with the answer: only then is the text remembered."""
 
-    __slots__ = ("_counted", "_partial", "_seam", "wire")
+    __slots__ = ("_counted", "_partial", "_seam", "went_on", "wire")
 
     def __init__(self, wire: AnswerWire, *, continues: bool) -> None:
         self.wire = wire
         self._counted: Mapping[str, object] | None = None
         self._partial = Partial() if continues else None
         self._seam: Seam | None = None
+        self.went_on = False
+        """Another deployment has gone on with the answer, and some of that went out."""
 
     @property
     def usage(self) -> Mapping[str, object] | None:
@@ -30,15 +32,22 @@ class Outgoing:
         """What to send for these events; nothing where they are only for us."""
         for event in events:
             if event.kind is EventKind.USAGE:
-                self._counted = event.chunk
+                self._counted = event.chunk if self._seam is None else self._seam.head_of(event.chunk or {})
                 events = [one for one in events if one.kind is not EventKind.USAGE]
                 break
         if self._seam is not None:
             events = self._seam.fit(events)
+            self.went_on = self.went_on or any(event.chunk is not None for event in events)
         frames = self.wire.events(events) if events else b""
         if self._partial is not None:
             self._partial.add(events)
         return frames
+
+    def unheard(self) -> None:
+        """What came last failed before any of it went out: the next one starts where it did."""
+        self._counted = None
+        if self._seam is not None and self._partial is not None:
+            self._seam = self._partial.seam()
 
     def ending(self) -> bytes:
         """The end of a whole answer."""
@@ -55,4 +64,5 @@ class Outgoing:
         if wanted is not None and self._partial is not None:
             self._seam = self._partial.seam()
             self._counted = None
+            self.went_on = False
         return wanted

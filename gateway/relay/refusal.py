@@ -48,7 +48,7 @@ def refusal(
         code=rule.code,
         http_status=rule.status,
         openai_type=rule.openai_type,
-        source="gateway" if failed.status is None and failure not in _UPSTREAMS_WORDS else "upstream",
+        source="upstream" if failed.spoken else "gateway",
         attempts=attempts,
         retry_after_s=_retry_after_s(failure, given_s=failed.retry_after_s),
         hint=_hint(failure, deployment=deployment, provider=provider),

@@ -24,8 +24,9 @@ from gateway.relay.needs import Needs, Refusals, needs_of, stripped, why_not
 from gateway.relay.opening import Opened, open_answer
 from gateway.relay.outgoing import Outgoing
 from gateway.relay.passage import Passage
+from gateway.relay.patience import Patience
 from gateway.relay.route import Route
-from gateway.relay.walk import Ready, Walk
+from gateway.relay.walk import NOTICE_S, Ready, Walk
 from gateway.relay.wire import AnswerWire
 
 __all__ = ["Answer", "Relay", "StreamingAnswer", "with_defaults"]
@@ -41,7 +42,7 @@ class Relay:
     """Walks the deployments of a role until one answers. Holds no request state; one serves the whole process.
 
     ``lanes`` has an entry for every lane that a plan may use. ``observer`` hears of every failed attempt; ``refusals`` know
-    what models have refused since the plan was made.
+    what models have refused since the plan was made. A caller who streams hears every ``notice_s`` that a model loads.
     """
 
     def __init__(
@@ -52,19 +53,27 @@ class Relay:
         breakers: Breakers,
         observer: Observer | None = None,
         refusals: Refusals | None = None,
+        notice_s: float = NOTICE_S,
     ) -> None:
         self._lanes = dict(lanes)
         self._clock = clock
         self._breakers = breakers
         self._observer = observer
         self._refusals = refusals
+        self._notice_s = notice_s
         self._admission = Admission(clock=clock)
 
     async def answer(
-        self, *, inquiry: Inquiry, wire: AnswerWire, route: Route, request_id: str
+        self,
+        *,
+        inquiry: Inquiry,
+        wire: AnswerWire,
+        route: Route,
+        request_id: str,
+        patience: Patience | None = None,
     ) -> Answer | StreamingAnswer:
         """Answer a chat or completion request: whole, or, if the caller asked to stream, from its first content on (or from the
-        first word that a model is loading).
+        first word that a model is loading). ``patience`` is that of the present task, if it has one already.
 
         Raises ``BadRequest`` for what the caller got wrong, ``NoModelForRole`` for a role without deployments,
         ``NoCapableDeployment`` when the request's needs rule all of them out, ``RequestFailed`` when none answered.
@@ -74,6 +83,8 @@ class Relay:
             lanes=self._lanes,
             admission=self._admission,
             clock=self._clock,
+            patience=patience or Patience(),
+            notice_s=self._notice_s,
         )
         outgoing = Outgoing(wire, continues=inquiry.stream and route.plan.manner.stream_failure == "continue")
         try:
@@ -93,6 +104,7 @@ class Relay:
             lanes=self._lanes,
             admission=self._admission,
             clock=self._clock,
+            patience=Patience(),
         )
         try:
             while True:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -54,19 +53,27 @@ class Walk:
     """Used by one task. Close it when the request is over, however it ended."""
 
     def __init__(
-        self, passage: Passage, *, lanes: Mapping[Lane, ModelLane], admission: Admission, clock: Clock
+        self,
+        passage: Passage,
+        *,
+        lanes: Mapping[Lane, ModelLane],
+        admission: Admission,
+        clock: Clock,
+        patience: Patience,
+        notice_s: float = NOTICE_S,
     ) -> None:
         self.passage = passage
         self.clock = clock
-        self.patience = Patience()
+        self.patience = patience
         self._lanes = lanes
         self._admission = admission
+        self._notice_s = notice_s
         self._pending: _Pending | None = None
         self._place: Place | None = None
         self._continuing = False
 
     async def next(self) -> Ready | Loading:
-        """The deployment to call now, when it is ready. A caller who streams hears every ``NOTICE_S`` that a model loads; call
+        """The deployment to call now, when it is ready. A caller who streams hears every ``notice_s`` that a model loads; call
         again to go on waiting.
 
         Raises ``RequestFailed`` when nothing is left to try, ``BadRequest`` for what a lane cannot express.
@@ -159,7 +166,9 @@ class Walk:
             passage.spent_s += self.clock.monotonic() - begun_s
         if passage.route.plan.manner.cold_start == "avoid" and index not in passage.loading:
             if not passage.loading:
-                lane.load(call)
+                load = lane.load(call)
+                if load.begun_here:
+                    load.when_failed(passage.ledger.failing_unheard(index))
             self._pass_over(index)
             return None
         return _Pending(index=index, call=call, load=lane.load(call), begun_s=begun_s)
@@ -195,11 +204,12 @@ class Walk:
         began_s = self.clock.monotonic()
         left_s = pending.begun_s + pending.call.load_s - began_s
         try:
-            if await pending.load.done(within_s=min(left_s, NOTICE_S) if self.passage.stream else left_s):
+            if await pending.load.done(within_s=min(left_s, self._notice_s) if self.passage.stream else left_s):
                 return True
         finally:
             self.passage.spent_s += self.clock.monotonic() - began_s
-        if self.clock.monotonic() >= pending.begun_s + pending.call.load_s:
+        # A timer may fire a little early: who does not stream has waited for all of it even so.
+        if not self.passage.stream or self.clock.monotonic() >= pending.begun_s + pending.call.load_s:
             raise too_slow(pending.call.load_s)
         return False
 
@@ -209,11 +219,13 @@ class Walk:
         return Ready(index=pending.index, call=call, lane=self._lanes[call.deployment.lane])
 
     async def _admitted(self, ready: Ready) -> Ready:
+        if ready.call.provider.max_parallel is None:
+            return ready
         begun_s = self.clock.monotonic()
         self._place = await self._admission.enter(ready.call.provider, left_s=ready.call.left_s)
         waited_s = self.clock.monotonic() - begun_s
         self.passage.spent_s += waited_s
-        return replace(ready, call=replace(ready.call, left_s=ready.call.left_s - waited_s)) if waited_s else ready
+        return replace(ready, call=replace(ready.call, left_s=ready.call.left_s - waited_s))
 
     def _leave(self) -> None:
         if self._place is not None:
@@ -248,6 +260,6 @@ class Walk:
             body=passage.body,
             limits=bounds,
             left_s=passage.started_s + bounds.total_s - self.clock.monotonic(),
-            answer_id=f"chatcmpl-{secrets.token_hex(12)}",
+            answer_id=f"chatcmpl-{random.getrandbits(96):024x}",
             created=int(self.clock.time()),
         )

@@ -2,13 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from gateway.errors import GatewayStarting
 from gateway.runtime.generation import Generation, GenerationState
 
 _log = logging.getLogger(__name__)
+
+
+class Admitted:
+    """A request's hold on the generation it was admitted under."""
+
+    __slots__ = ("_generation", "_left")
+
+    def __init__(self, generation: Generation, *, left: Callable[[Generation], None]) -> None:
+        self._generation = generation
+        self._left = left
+
+    def __enter__(self) -> Generation:
+        self._generation.in_flight += 1
+        return self._generation
+
+    def __exit__(self, *_: object) -> None:
+        self._generation.in_flight -= 1
+        self._left(self._generation)
 
 
 class Switchboard:
@@ -29,16 +46,10 @@ class Switchboard:
     def started(self) -> bool:
         return self._live is not None
 
-    @contextmanager
-    def admit(self) -> Iterator[Generation]:
-        """Hold the live generation for the length of one request."""
-        generation = self.live
-        generation.in_flight += 1
-        try:
-            yield generation
-        finally:
-            generation.in_flight -= 1
-            self._discard_if_idle(generation)
+    def admit(self) -> "Admitted":
+        """Hold the live generation for the length of one request: ``with switchboard.admit() as generation``. Raises
+        ``GatewayStarting``."""
+        return Admitted(self.live, left=self._discard_if_idle)
 
     def install(self, generation: Generation) -> None:
         """Move the pointer. The old generation drains and is discarded once its last request is done."""

@@ -2,16 +2,18 @@
 
 import json
 import logging
-import queue
+import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from logging.handlers import QueueHandler, QueueListener
+from contextlib import contextmanager, suppress
 from typing import Final, Literal, TextIO
 
 from gateway.domain.secret import Secret
 
 MASK: Final = "[secret]"
+TOGETHER_S: Final = 0.05
+"""How long a line may wait for others."""
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -77,27 +79,75 @@ def _one_line(text: str) -> str:
 def logging_to(stream: TextIO, *, form: Literal["text", "json"], level: int, redactor: Redactor) -> Iterator[None]:
     """Send all logs of this process to ``stream`` while the block runs. Lines are written by a thread of their own, so a reader
     that stalls does not stall the caller; libraries below warning level stay quiet."""
-    writer = logging.StreamHandler(stream)
-    writer.setFormatter(LineFormatter(form=form, redactor=redactor))
-    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    listener = QueueListener(lines, writer)
+    writer = _LineWriter(stream, formatter=LineFormatter(form=form, redactor=redactor))
     root, ours = logging.getLogger(), logging.getLogger("gateway")
     kept, levels = root.handlers[:], (root.level, ours.level)
-    root.handlers[:] = [_Handover(lines)]
+    root.handlers[:] = [writer]
     root.setLevel(logging.WARNING)
     ours.setLevel(level)
-    listener.start()
+    # Nobody reads which thread or process a record came from, and finding out is most of what making one costs.
+    found_out = (logging.logThreads, logging.logProcesses, logging.logMultiprocessing)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    writer.start()
     try:
         yield
     finally:
-        listener.stop()
+        writer.close()
+        logging.logThreads, logging.logProcesses, logging.logMultiprocessing = found_out
         root.handlers[:] = kept
         root.setLevel(levels[0])
         ours.setLevel(levels[1])
 
 
-class _Handover(QueueHandler):
-    """Hands records over as they are: they are formatted in the same process, where the facts beside the message count."""
+class _LineWriter(logging.Handler):
+    """Takes records as they are and writes them a moment later, those of that moment together: a thread that is woken for every
+    line would cost the requests more than the line does."""
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record
+    def __init__(self, stream: TextIO, *, formatter: LineFormatter) -> None:
+        super().__init__()
+        self._stream = stream
+        self.setFormatter(formatter)
+        self._records: deque[logging.LogRecord] = deque()
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        # A deque needs no lock.
+        self._records.append(record)
+        if not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._thread.is_alive():
+            self._ending.set()
+            self._wake.set()
+            self._thread.join()
+        super().close()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._wake.wait()
+            self._ending.wait(TOGETHER_S)
+            self._wake.clear()
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lines = []
+        while self._records:
+            record = self._records.popleft()
+            try:
+                lines.append(self.format(record) + "\n")
+            except Exception:  # noqa: BLE001  (one record that cannot be written must not silence the others)
+                self.handleError(record)
+        if lines:
+            # Whoever reads the log may be gone.
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(lines))
+                self._stream.flush()

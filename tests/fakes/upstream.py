@@ -159,7 +159,8 @@ class FakeUpstream(FakeServer):
         heading = {"id": f"chatcmpl-{next(self._ids)}", "created": CREATED, "model": model.name}
         if body.get("stream"):
             wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            frames = self._chat_frames(heading, reply, usage=_usage(count, reply) if wants_usage else None)
+            usage = _usage(count, reply) if wants_usage else None
+            frames = self._chat_frames(heading, reply, body=body, usage=usage)
             return await self._stream(request, frames)
         _refuse_broken(reply)
         message: dict[str, Any] = {"role": "assistant", "content": "".join(reply.content) or None}
@@ -167,12 +168,18 @@ class FakeUpstream(FakeServer):
             message["reasoning_content"] = "".join(reply.thinking)
         if reply.tool_calls:
             message["tool_calls"] = [self._call(one) for one in reply.tool_calls]
-        choice = {"index": 0, "message": message, "finish_reason": _finish(reply), "logprobs": None}
+        logprobs = {"content": _chat_logprobs(reply.content, body)} if body.get("logprobs") else None
+        choice = {"index": 0, "message": message, "finish_reason": _finish(reply), "logprobs": logprobs}
         told = {**heading, "object": "chat.completion", "choices": [choice], "usage": _usage(count, reply)}
         return await self.answer_json(request, told)
 
     async def _chat_frames(
-        self, heading: Mapping[str, Any], reply: Reply, *, usage: Mapping[str, Any] | None
+        self,
+        heading: Mapping[str, Any],
+        reply: Reply,
+        *,
+        body: Mapping[str, Any],
+        usage: Mapping[str, Any] | None,
     ) -> AsyncIterator[bytes]:
         """Role first, then thinking, content, tool calls whose arguments come in two pieces, finish, usage, `[DONE]`."""
         base = {**heading, "object": "chat.completion.chunk"}
@@ -191,7 +198,10 @@ class FakeUpstream(FakeServer):
             ]
         for delta in deltas:
             await asyncio.sleep(reply.gap_s)
-            yield _event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+            choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": None}
+            if body.get("logprobs") and delta.get("content"):
+                choice["logprobs"] = {"content": _chat_logprobs([delta["content"]], body)}
+            yield _event({**base, "choices": [choice]})
         if reply.error:
             raise WireError(500, reply.error)
         if reply.ends_without_finish:
@@ -402,6 +412,24 @@ def _spoken_tokens(reply: Reply) -> int:
 def _usage(prompt: int, reply: Reply) -> dict[str, int]:
     completion = _spoken_tokens(reply)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _chat_logprobs(pieces: Iterable[str], body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Log probabilities as chats have them."""
+    alternatives = [f"alt{number}" for number in range(1, body.get("top_logprobs") or 0)]
+
+    def entry(token: str, logprob: float) -> dict[str, Any]:
+        return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+    return [
+        {
+            **entry(piece, -0.1),
+            "top_logprobs": [entry(one, -0.1 - rank) for rank, one in enumerate([piece, *alternatives])]
+            if body.get("top_logprobs")
+            else [],
+        }
+        for piece in pieces
+    ]
 
 
 def _text_logprobs(reply: Reply, *, top: int | None) -> list[dict[str, Any] | None]:

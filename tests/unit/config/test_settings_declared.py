@@ -16,6 +16,8 @@ def test_every_setting_has_a_flag_a_variable_and_a_sentence() -> None:
         "hot_swap": ("--hot-swap/--no-hot-swap", "ROLEGATE_HOT_SWAP", "boolean", False),
         "expose_models": ("--expose-models/--no-expose-models", "ROLEGATE_EXPOSE_MODELS", "boolean", True),
         "body_limit_bytes": ("--body-limit-bytes", "ROLEGATE_BODY_LIMIT_BYTES", "integer", 33_554_432),
+        "max_connections": ("--max-connections", "ROLEGATE_MAX_CONNECTIONS", "integer", 8192),
+        "shutdown_grace_s": ("--shutdown-grace-s", "ROLEGATE_SHUTDOWN_GRACE_S", "integer", 30),
         "log_format": ("--log-format", "ROLEGATE_LOG_FORMAT", "choice", "text"),
         "embedded": ("--embedded/--no-embedded", "ROLEGATE_EMBEDDED", "boolean", True),
     }

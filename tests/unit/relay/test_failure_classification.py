@@ -3,9 +3,10 @@
 import orjson
 import pytest
 
+from gateway.domain.complaint import complaint
 from gateway.domain.failure import FailureClass
 from gateway.domain.secret import Secret
-from gateway.relay.classify import classify, complaint, retry_after
+from gateway.relay.classify import classify, retry_after
 
 F = FailureClass
 OVERFLOW = (

@@ -1,0 +1,24 @@
+"""Errors of requests that never reach their endpoint: in the shape that callers of that path expect, under the request's id."""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from gateway.api.errors import error_body, error_headers, error_status
+from gateway.api.exchange import request_id_of
+from gateway.api.messages import Messages
+from gateway.errors import RolegateError
+
+_MESSAGES_PATH = "/v1/messages"
+
+
+def early_error(error: RolegateError, *, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer that says so. ``headers`` go with it."""
+    in_messages = str(scope["path"]).startswith(_MESSAGES_PATH)
+    return Response(
+        Messages().error(error) if in_messages else error_body(error),
+        status_code=error_status(error),
+        headers={**(headers or {}), **error_headers(error), "x-request-id": request_id_of(scope)},
+        media_type="application/json",
+    )

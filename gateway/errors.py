@@ -21,6 +21,7 @@ RolegateError
 ├── RequestFailed            every deployment that could serve a request was tried, and none did
 ├── TooManyConnections       as many connections are open as may be
 ├── GatewayStarting          a request came before the first plan is live
+├── GatewayStopping          the gateway ends before the request does
 ├── AddressTaken             the gateway cannot listen where it was told to
 ├── GatewayUnreachable       a command could not reach the running gateway
 └── ProviderFailed           a provider answered wrongly or not at all
@@ -337,6 +338,16 @@ class GatewayStarting(RolegateError):
 
     def __init__(self) -> None:
         super().__init__("the gateway is starting: no plan is live yet", hint="ask again in a moment")
+
+
+class GatewayStopping(RolegateError):
+    """The gateway was told to stop, and the time it gives to requests under way is over."""
+
+    code = "stopping"
+    http_status = 503
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is stopping and could not wait any longer", hint="send the request again")
 
 
 class AddressTaken(RolegateError):

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.admin import Admin
 from gateway.api.chat import Chat
@@ -149,18 +149,13 @@ class _LastLine:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, watched)
-        except Exception:
+            await self._app(scope, receive, send)
+        except Exception as unforeseen:  # noqa: BLE001 - logged, and told to the caller
             _log.exception("unexpected error", extra={"path": scope["path"]})
-            if begun:
-                raise
             error = RolegateError("an unexpected error; the gateway's log has the details")
-            await early_error(error, scope=scope)(scope, receive, send)
+            try:
+                await early_error(error, scope=scope)(scope, receive, send)
+            except (RuntimeError, AssertionError):
+                # The answer has begun: the server refuses a second one, and cuts the connection for the error.
+                raise unforeseen from None

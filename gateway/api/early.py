@@ -16,9 +16,11 @@ _MESSAGES_PATH = "/v1/messages"
 def early_error(error: RolegateError, *, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
     """The answer that says so. ``headers`` go with it."""
     in_messages = str(scope["path"]).startswith(_MESSAGES_PATH)
+    request_id = request_id_of(scope)
+    ids = {"x-request-id": request_id, **({"request-id": request_id} if in_messages else {})}
     return Response(
         Messages().error(error) if in_messages else error_body(error),
         status_code=error_status(error),
-        headers={**(headers or {}), **error_headers(error), "x-request-id": request_id_of(scope)},
+        headers={**(headers or {}), **error_headers(error), **ids},
         media_type="application/json",
     )

@@ -1,6 +1,7 @@
 """The data plane's endpoint: one request from its bytes to the answer, whole or streamed, in any dialect."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Final
 
@@ -11,7 +12,7 @@ from gateway.api.errors import error_headers, error_status
 from gateway.api.exchange import Exchange
 from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
 from gateway.domain.ports import Journal
-from gateway.errors import RequestFailed, RolegateError
+from gateway.errors import GatewayStopping, RequestFailed, RolegateError
 from gateway.relay.answer import Answer, StreamingAnswer
 from gateway.relay.embedding_request import EmbeddingRequest
 from gateway.relay.patience import Patience
@@ -19,6 +20,8 @@ from gateway.relay.relay import Relay
 from gateway.relay.route import Route
 from gateway.runtime.swap import Switchboard
 
+GOODBYE_S: Final = 0.5
+"""How long the last words may take when the gateway stops."""
 QUICK_S: Final = 0.05
 """What is answered sooner is not worth watching for the caller's leave."""
 _SSE_HEADERS: Final = [
@@ -64,10 +67,25 @@ class Endpoint:
                 await until_gone(work, receive=receive)
         except CallerGone:
             exchange.gone()
+        except asyncio.CancelledError:
+            await self._say_goodbye(exchange, send=send)
+            raise
         except RolegateError as error:
             await send_error(error, dialect=self._dialect, exchange=exchange, send=send)
         finally:
             patience.close()
+
+    async def _say_goodbye(self, exchange: Exchange, *, send: Send) -> None:
+        """The gateway is stopping: no answer may look whole that is not."""
+        error = GatewayStopping()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                if not exchange.begun:
+                    await send_error(error, dialect=self._dialect, exchange=exchange, send=send)
+                elif isinstance(exchange.answer, StreamingAnswer):
+                    last_words = exchange.answer.cut_off(error)
+                    await send({"type": "http.response.body", "body": last_words, "more_body": True})
+                    exchange.answered()
 
     async def _answer(self, asked: Asked, *, route: Route, exchange: Exchange, patience: Patience, send: Send) -> None:
         inquiry, request_id = asked.inquiry, exchange.request_id
@@ -80,6 +98,7 @@ class Endpoint:
             answer = await self._relay.embed(request=inquiry, route=route, request_id=request_id)
         exchange.answer = answer
         headers = exchange.answer_headers(answer)
+        exchange.begun = True
         if isinstance(answer, Answer):
             await send_body(send, status=200, body=answer.body, headers=headers)
         else:

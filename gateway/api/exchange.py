@@ -37,10 +37,14 @@ class Exchange:
         self.stream = False
         self.answer: Answer | StreamingAnswer | None = None
         """What the relay handed back, once it has."""
+        self.begun = False
+        """The answer is on its way out."""
 
     def headers(self) -> dict[str, str]:
         """What is known before anything has answered."""
         headers = {"x-request-id": self.request_id}
+        if self._endpoint == "messages":
+            headers["request-id"] = self.request_id
         if self.generation is not None:
             headers["x-rolegate-generation"] = str(self.generation)
         if self.is_role:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.errors import error_body
 from gateway.errors import BadRequest, HeadTooLarge, RolegateError, TooManyConnections
@@ -31,6 +31,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._refused = False
+        self._under_way: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -58,6 +59,17 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
             return
         super().on_headers_complete()
+        self._under_way = [one for one in self._under_way if not one.response_complete]
+        if self.cycle is not None:
+            self._under_way.append(self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the last of several requests that were sent at once.
+        for one in self._under_way:
+            if not one.response_complete:
+                one.disconnected = True
+                one.message_event.set()
+        super().connection_lost(exc)
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
@@ -73,6 +85,10 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: RolegateError) -> None:
         self._refused = True
+        if any(not one.response_complete for one in self._under_way):
+            # An answer is under way: words in the middle of it would be taken for part of it.
+            self.transport.close()
+            return
         body = error_body(error)
         status = error.http_status
         head = (

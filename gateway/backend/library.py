@@ -28,6 +28,10 @@ class Library:
     A Router adds entries to ``litellm.model_cost`` and never takes them back, and two generations share them while one
     drains; so they are counted here, and the last user's discard removes them. ``router`` and ``discard`` may run in any
     thread.
+
+    HTTP clients are LiteLLM's to keep: one for each address and key, whichever Router asks, so that generations share their
+    connections, and none can be closed with a generation whose calls may still run. It keeps 200, each for an hour. What it
+    drops is closed after a quarter of an hour if it is idle, unless the garbage collector takes it first.
     """
 
     def __init__(self, module: Any) -> None:

@@ -1,4 +1,4 @@
-"""A provider's stream as LiteLLM's wrapper should see it: it drops every chunk in which it finds no text, tool call or reasoning."""
+"""A provider's stream as LiteLLM should see it: of chunks without text, tool calls or reasoning it drops most."""
 
 from typing import Any, Final
 

@@ -24,6 +24,8 @@ GRACE_S: Final = 30
 CUT_S: Final = 1.0
 """How long requests that are cut off then may take to say so and to let go of what they hold."""
 MAX_CONNECTIONS: Final = 8192
+OTHER_FILES: Final = 256
+"""What is open besides connections: logs, the journal, the engine's pipes."""
 BACKLOG: Final = 2048
 KEEPALIVE_S: Final = 75
 
@@ -35,6 +37,22 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def make_room(connections: int) -> None:
+    """Let this process open as many files as it takes to hold so many connections with one to upstream for each; as many as the
+    system lets it where that is fewer. What a shell hands down is often 1,024, or 256."""
+    try:
+        import resource
+    except ImportError:
+        return  # Windows counts no sockets
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # some systems have a lower limit of their own, and do not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -20,7 +20,7 @@ from gateway.api.requests import Requests
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
 from gateway.compose.journal import journal_of, journal_reader_of
 from gateway.compose.keeping import live_keeping, live_resources
-from gateway.compose.listening import Server, bind, loop_factory
+from gateway.compose.listening import MAX_CONNECTIONS, Server, bind, loop_factory, make_room
 from gateway.compose.parts import Endpoints, Parts, SystemClock, missing_models
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.atomic import write_atomically
@@ -69,6 +69,7 @@ def serve(options: Options, *, announce: Announce) -> int:
     for problem in configuration.warnings:
         announce(Note(text=f"warning: {problem}"))
     _check_doors(workspace)
+    make_room(MAX_CONNECTIONS)
     with bind(settings.host, settings.port) as listener:
         if options.settings.get("embedded"):
             _fetch_missing(workspace, announce=announce)

@@ -99,6 +99,11 @@ class StreamingAnswer:
         except _Stopped:
             self.stopped = True
 
+    def cut_off(self, error: RolegateError) -> bytes:
+        """What takes the place of the rest when it is the gateway that cannot go on."""
+        self.error = error if isinstance(error, RequestFailed) else _own_fault(error)
+        return self._outgoing.failed(self.error)
+
     async def aclose(self) -> None:
         """Close upstream at once if it is still open."""
         try:

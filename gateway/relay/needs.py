@@ -21,6 +21,8 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 _PIECE: Final = re.compile(r"[A-Za-z]{1,8}|[0-9]{1,3}|[^\x00-\x7f]{1,2}|[^\sA-Za-z0-9]{1,2}")
 
+_ANTHROPICS_WIRE: Final = frozenset({"anthropic", "azure_ai_anthropic"})
+"""Providers, as LiteLLM names them, that speak Anthropic's Messages."""
 _LACKING: Final = MappingProxyType(
     {
         "supports_tools": "does not support tools",
@@ -46,6 +48,7 @@ class Needs:
     audio: int = 0
     suffix: bool = False
     json_schema: bool = False
+    json_mode: bool = False
     logit_bias: bool = False
     effort: str | None = None
     answer_tokens: int | None = None
@@ -94,6 +97,7 @@ def needs_of(body: Mapping[str, object]) -> Needs:
     tool_choice = body.get("tool_choice")
     tools = _mappings(body.get("tools")) if tool_choice != "none" else []
     response_format = body.get("response_format")
+    answer_format = response_format.get("type") if isinstance(response_format, Mapping) else None
     images = [part for part in parts if part.get("type") == "image_url"]
     return Needs(
         tools=bool(tools),
@@ -101,7 +105,8 @@ def needs_of(body: Mapping[str, object]) -> Needs:
         images=len(images),
         linked_images=any(not image_url(part).startswith("data:") for part in images),
         audio=sum(1 for part in parts if part.get("type") == "input_audio"),
-        json_schema=isinstance(response_format, Mapping) and response_format.get("type") == "json_schema",
+        json_schema=answer_format == "json_schema",
+        json_mode=answer_format == "json_object",
         logit_bias=bool(body.get("logit_bias")),
         effort=effort_of(body),
         answer_tokens=answer_tokens_of(body),
@@ -158,10 +163,10 @@ def why_not(
             return f"refused {FEATURE_NAMES[feature]} when it was asked: {refused[feature]}"
         if not _able(deployment, feature):
             return _LACKING[feature]
-    if needs.suffix and deployment.lane is Lane.LITELLM:
-        return "does not fill in the middle (suffix)"
-    if deployment.lane is Lane.OLLAMA:
-        reason = _why_not_ollama(needs)
+    if deployment.lane is not Lane.OPENAI:
+        reason = (
+            _why_not_ollama(needs) if deployment.lane is Lane.OLLAMA else _why_not_litellm(needs, provider=provider)
+        )
         if reason:
             return reason
     return _why_too_long(needs, context_tokens=deployment.context_tokens)
@@ -186,6 +191,20 @@ def _able(deployment: Deployment, feature: str) -> bool:
         return True
     unknown = deployment.unknown_features
     return deployment.via is not Via.DISCOVERED and (feature in unknown or synonym in unknown)
+
+
+def _why_not_litellm(needs: Needs, *, provider: Provider) -> str:
+    """LiteLLM leaves out what an API has no place for, and answers all the same."""
+    if needs.suffix:
+        return "does not fill in the middle (suffix)"
+    if provider.litellm_name in _ANTHROPICS_WIRE:
+        if needs.audio:
+            return "does not take audio"
+        if needs.json_mode:
+            return "has no JSON mode; a JSON schema it keeps to"
+        if needs.logit_bias:
+            return "has no logit_bias"
+    return ""
 
 
 def _why_not_ollama(needs: Needs) -> str:

@@ -53,4 +53,8 @@ def _chat_line(line: bytes) -> bytes:
     if not isinstance(native, dict) or "response" not in native:
         return line
     message = {"content": native["response"], "thinking": native.get("thinking")}
-    return orjson.dumps({"message": message, **{key: native[key] for key in _KEPT if key in native}})
+    try:
+        return orjson.dumps({"message": message, **{key: native[key] for key in _KEPT if key in native}})
+    except orjson.JSONEncodeError:
+        # Nested too deeply to be written: a line that cannot be read.
+        return b"null"

@@ -77,12 +77,15 @@ class OllamaLane:
         key, sent_for = self._key(call), breaker_key(call.deployment)
         keyed, account = call.deployment.cloud or key is not None, call.deployment.cloud and key is None
         body = native_embed(call.body, model=call.ref.name, context_tokens=call.deployment.context_tokens)
-        self._resident_until_s.pop(sent_for, None)
         url, connect_s = f"{_url(call)}/api/embed", call.limits.connect_s
-        async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
-            if response.status != 200:
-                raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
-            answer = await read_whole(response)
+        try:
+            async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
+                if response.status != 200:
+                    raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
+                answer = await read_whole(response)
+        except UpstreamFailed:
+            self._resident_until_s.pop(sent_for, None)
+            raise
         self._note_resident(sent_for)
         return read_native_embeddings(answer, asked=call.body, keyed=keyed, key=key, account=account)
 
@@ -103,7 +106,7 @@ class OllamaLane:
         url, connect_s = f"{_url(call)}/api/ps", call.limits.connect_s
         try:
             async with (
-                asyncio.timeout(min(PROBE_S, call.left_s)),
+                asyncio.timeout(min(connect_s + PROBE_S, call.left_s)),
                 self._connections.get(url, connect_s=connect_s, key=self._key(call)) as response,
             ):
                 if response.status != 200:
@@ -153,27 +156,31 @@ class OllamaLane:
             context_tokens=call.deployment.context_tokens,
             thinks=call.knows("supports_thinking") is True,
         )
-        self._resident_until_s.pop(load, None)
         url, connect_s = f"{_url(call)}/api/{'generate' if text else 'chat'}", call.limits.connect_s
-        async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
-            if response.status != 200:
-                raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
-            self._note_resident(load)
-            if not response.has_more:
-                yield (OPENED,)
-            lines = LineBuffer()
-            while not reader.done and (data := await response.readany()):
-                events, failed = read_batch(data, split=lines.feed, read=reader.read, whose="Ollama")
-                if events:
-                    yield events
-                if failed is not None:
-                    raise failed
-            if rest := reader.read(lines.rest()):
-                yield rest
+        try:
+            async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
+                if response.status != 200:
+                    raise await self._connections.refusal(response, keyed=keyed, key=key, account=account)
+                self._note_resident(load)
+                if not response.has_more:
+                    yield (OPENED,)
+                lines = LineBuffer()
+                while not reader.done and (data := await response.readany()):
+                    events, failed = read_batch(data, split=lines.feed, read=reader.read, whose="Ollama")
+                    if events:
+                        yield events
+                    if failed is not None:
+                        raise failed
+                if rest := reader.read(lines.rest()):
+                    yield rest
+                if not reader.done:
+                    raise UpstreamFailed("Ollama's answer ended before it was done", failure=FailureClass.TRUNCATED)
+                self._note_resident(load)
+                await drain(response)
+        finally:
             if not reader.done:
-                raise UpstreamFailed("Ollama's answer ended before it was done", failure=FailureClass.TRUNCATED)
-            self._note_resident(load)
-            await drain(response)
+                # It broke off: what the model is now is to be asked again.
+                self._resident_until_s.pop(load, None)
 
     def _key(self, call: Call) -> Secret | None:
         return None if self._keys is None else self._keys.key(call.provider.name)

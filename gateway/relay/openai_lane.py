@@ -77,9 +77,13 @@ class OpenAILane:
         )
 
     async def _endpoint(self, call: Call) -> Endpoint:
+        resolving = self._endpoints.resolve(call.ref, context_tokens=call.deployment.context_tokens)
         try:
+            if call.provider.kind is not ProviderKind.EMBEDDED:
+                # There is nothing to wait for.
+                return await resolving
             async with asyncio.timeout(call.load_s):
-                return await self._endpoints.resolve(call.ref, context_tokens=call.deployment.context_tokens)
+                return await resolving
         except TimeoutError as exc:
             message = f"the model was not ready within {call.load_s:g} s"
             raise UpstreamFailed(message, failure=FailureClass.TIMEOUT) from exc

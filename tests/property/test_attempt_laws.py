@@ -14,6 +14,7 @@ candidates = st.lists(
         Candidate,
         excluded=st.sampled_from(["", "", "", "does not support tools"]),
         context_tokens=st.none() | st.sampled_from([4096, 8192, 32_768]),
+        cold=st.booleans(),
     ),
     min_size=1,
     max_size=8,
@@ -106,16 +107,16 @@ def test_it_ends_however_long_things_fail(
 
 
 @given(candidates, states, outcomes)
-def test_first_visits_keep_the_plans_order_and_come_ready_before_cooling(
+def test_first_visits_come_ready_before_cooling_and_loaded_before_cold_and_keep_the_plans_order(
     given_candidates: tuple[Candidate, ...],
     resting: list[State],
     ends: list[tuple[FailureClass, bool, float | None, int | None]],
 ) -> None:
     tries, _, _ = walk(given_candidates, resting, ends)
     visits = list(dict.fromkeys(step.index for step in tries))
-    ready = [index for index in visits if resting[index] is State.READY]
-    cooling = [index for index in visits if resting[index] is State.COOLING]
-    assert visits == sorted(ready) + sorted(cooling)
+    assert visits == sorted(
+        visits, key=lambda index: (resting[index] is not State.READY, given_candidates[index].cold, index)
+    )
 
 
 @given(candidates, states, outcomes)
@@ -141,3 +142,27 @@ def test_a_wait_is_only_asked_for_when_every_other_deployment_was_tried(
                 and (one.context_tokens is None or one.context_tokens > max(floors, default=0))
             }
             assert able <= tried
+
+
+@given(candidates, states, outcomes)
+def test_an_answer_is_gone_on_with_by_each_deployment_once_and_at_once(
+    given_candidates: tuple[Candidate, ...],
+    resting: list[State],
+    ends: list[tuple[FailureClass, bool, float | None, int | None]],
+) -> None:
+    standings = [Standing(state=state) for state in resting[: len(given_candidates)]]
+    failed = [Failed(index=0, failure=FailureClass.TRUNCATED, delivered=True)]
+    for failure, delivered, retry_after_s, _ in ends:
+        step = next_step(
+            candidates=given_candidates, standings=standings, failed=failed, left_s=600.0, jitter=0.5, continuing=True
+        )
+        if isinstance(step, Stop):
+            break
+        assert step.wait_s == 0
+        assert step.index not in {one.index for one in failed}
+        assert not given_candidates[step.index].excluded
+        assert resting[step.index] is not State.HELD
+        failed.append(Failed(index=step.index, failure=failure, delivered=delivered, retry_after_s=retry_after_s))
+    for one in failed[:-1]:
+        assert FAILURE_RULES[one.failure].moves_on
+    assert len(failed) <= len(given_candidates) + 1

@@ -73,6 +73,40 @@ def test_what_upstream_answered_outweighs_what_litellm_made_of_it() -> None:
     assert (failed.failure, failed.status, failed.retry_after_s) == (FailureClass.OVERLOADED, 529, 3.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("RateLimitError", 500, FailureClass.UPSTREAM_ERROR),
+        ("ContextWindowExceededError", 400, FailureClass.CONTEXT_LENGTH),
+        ("ContentPolicyViolationError", 400, FailureClass.CONTENT_POLICY),
+        ("ContentPolicyViolationError", 429, FailureClass.RATE_LIMIT),
+    ],
+)
+def test_what_litellm_found_in_the_words_counts_where_the_status_says_little(
+    name: str, status: int, expected: FailureClass
+) -> None:
+    error = getattr(load_library().module.exceptions, name)(message="no", model="m", llm_provider="p")
+    assert upstream_failed(under(error, answered(status, body="no"))).failure is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "spoken"),
+    [
+        (answered(500), True),
+        (httpx.ReadError("cut"), False),
+        (TimeoutError(), False),
+        (KeyError("role"), False),
+        (RuntimeError("odd"), False),
+    ],
+)
+def test_upstream_has_spoken_where_it_has_answered(error: Exception, *, spoken: bool) -> None:
+    assert upstream_failed(error).spoken is spoken
+
+
+def test_an_answer_without_words_is_told_by_its_status() -> None:
+    assert str(upstream_failed(answered(504))) == "status 504 without a message"
+
+
 def test_an_exception_around_the_real_one_is_unwrapped() -> None:
     module = load_library().module.exceptions
     inner = module.RateLimitError(message="slow down", model="m", llm_provider="p")

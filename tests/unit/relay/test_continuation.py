@@ -81,7 +81,7 @@ async def test_the_second_goes_on_where_the_first_broke_off() -> None:
     assert len({(one["id"], one["created"]) for one in chunks}) == 1
     roles = [choice["delta"].get("role") for one in chunks for choice in one["choices"] if choice["delta"].get("role")]
     assert roles == ["assistant"]
-    assert [one["model"] for one in chunks][0] == "llama3.1:8b"
+    assert next(one["model"] for one in chunks) == "llama3.1:8b"
     assert chunks[-1]["model"] == "gpt-4o-mini"
     assert chunks[-1]["usage"]["completion_tokens"] == 2
     assert [choice["finish_reason"] for one in chunks for choice in one["choices"]][-1] == "stop"

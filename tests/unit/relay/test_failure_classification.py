@@ -65,6 +65,12 @@ def test_status_and_words_give_the_class(status: int | None, body: str, failure:
     assert classify(status=status, body=body, keyed=True).failure == failure
 
 
+@pytest.mark.parametrize("status", [None, 500])
+def test_an_error_is_told_as_upstreams_wherever_it_stood(status: int | None) -> None:
+    failed = classify(status=status, body='{"error":"boom"}', keyed=False)
+    assert (failed.status, failed.spoken) == (status, True)
+
+
 def test_a_refused_key_is_about_the_key_only_where_there_is_one() -> None:
     assert classify(status=403, body="", keyed=False).failure == F.UPSTREAM_ERROR
     assert (

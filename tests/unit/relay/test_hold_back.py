@@ -54,7 +54,8 @@ async def test_what_breaks_off_beyond_it_is_an_error(fault: faults.Fault, failur
         ollama.fail(fault, route="/api/chat")
         events = await heard(await ask_stream(relay, held(ollama, **bound)))
         assert lab.requests == []
-    assert "".join(WORDS).startswith(text_of(events)) and text_of(events)
+    assert "".join(WORDS).startswith(text_of(events))
+    assert text_of(events)
     assert "error" in events[-1]
 
 

@@ -5,13 +5,12 @@ import asyncio
 import orjson
 
 from core_builders import FIRST, SECOND, Listener, a_core, a_lab
-from fakes import faults
 from fakes.ollama import FakeOllama
 from fakes.replies import Reply
 from fakes.upstream import FakeUpstream
 from gateway.domain.role import Deadlines
 from gateway.relay.answer import Answer
-from relay_builders import a_route, ask, ask_stream, heard, text_of
+from relay_builders import a_route, ask, ask_stream, text_of
 
 NOTICE = b": loading ollama:llama3.1:8b\n\n"
 LAB = a_lab()

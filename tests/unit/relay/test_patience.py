@@ -95,12 +95,12 @@ async def test_a_cancellation_in_the_tick_of_the_deadline_still_is_one(first: st
     async def waiting() -> None:
         patience = Patience()
         begun.set()
-        await patience.wait(asyncio.Event().wait(), within_s=0.001)
+        await patience.wait(asyncio.Event().wait(), within_s=0.1)
 
     task = asyncio.create_task(waiting())
     await begun.wait()
     loop = asyncio.get_running_loop()
-    after_the_deadline_s = loop.time() + 0.002
+    after_the_deadline_s = loop.time() + 0.12
     loop.call_at(after_the_deadline_s if first == "deadline" else loop.time() - 1, task.cancel)
     while loop.time() < after_the_deadline_s:
         """Hold the loop, so that both timers fire in its next round."""
@@ -144,7 +144,7 @@ async def test_it_moves_to_the_task_that_waits_from_then_on() -> None:
     async def elsewhere() -> str:
         patience.move()
         with pytest.raises(TimeoutError):
-            await patience.wait(asyncio.Event().wait(), within_s=0.001)
+            await patience.wait(asyncio.Event().wait(), within_s=0.1)
         return "late"
 
     assert await asyncio.create_task(elsewhere()) == "late"

@@ -33,7 +33,6 @@ class Slope:
         self.relay = Relay(lanes={Lane.OPENAI: lane}, clock=self.clock, breakers=self.breakers)
         self.both: Route = a_route(LAB, ATTIC)
 
-    @property
     def state(self) -> State:
         return self.breakers.standing(breaker_key(LAB), now_s=self.clock.now_s).state
 
@@ -48,9 +47,9 @@ async def test_a_rested_deployment_is_tried_by_one_request_alone() -> None:
     async with FakeUpstream() as lab, FakeUpstream() as attic:
         slope = Slope(lab, attic)
         await slope.fail(3)
-        assert slope.state is State.COOLING
+        assert slope.state() is State.COOLING
         slope.clock.now_s += 5.1
-        assert slope.state is State.READY
+        assert slope.state() is State.READY
         lab.fail(faults.hang(), times=1)
         trial = asyncio.create_task(ask(slope.relay, slope.both))
         await lab.until(lambda: lab.active == 1)
@@ -62,7 +61,7 @@ async def test_a_rested_deployment_is_tried_by_one_request_alone() -> None:
         trial.cancel()
         await asyncio.gather(trial, return_exceptions=True)
         assert (await ask(slope.relay, slope.both)).deployment is LAB
-        assert slope.state is State.READY
+        assert slope.state() is State.READY
         await slope.relay.close()
 
 
@@ -73,11 +72,11 @@ async def test_a_trial_that_fails_doubles_the_rest_and_one_success_ends_it() -> 
         slope.clock.now_s += 5.1
         await slope.fail(1)
         slope.clock.now_s += 9.8
-        assert slope.state is State.COOLING
+        assert slope.state() is State.COOLING
         slope.clock.now_s += 0.3
         assert (await ask(slope.relay, slope.both)).deployment is LAB
         await slope.fail(2)
-        assert slope.state is State.READY
+        assert slope.state() is State.READY
         await slope.relay.close()
 
 
@@ -87,7 +86,7 @@ async def test_failures_far_apart_do_not_add_up() -> None:
         await slope.fail(2)
         slope.clock.now_s += 61
         await slope.fail(2)
-        assert slope.state is State.READY
+        assert slope.state() is State.READY
         await slope.relay.close()
 
 

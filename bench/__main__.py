@@ -1,19 +1,26 @@
-"""``python -m bench [--json FILE] [SUITE…]``: run the benchmarks, print a table, exit 1 when a budget does not hold."""
+"""``python -m bench [--json FILE] [SUITE…]``: run the benchmarks, print a table, exit 1 when a budget does not hold and 2 when
+something cannot be measured here."""
 
 import argparse
 import json
+import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import loading, planning, starting
-from bench.measure import Result
+from bench import latency, loading, planning, resources, starting, streams, throughput
+from bench.measure import CannotMeasure, Result
+from bench.stage import Stage
 
-SUITES: Mapping[str, Callable[[], Iterator[Result]]] = {
-    "planning": planning.results,
-    "loading": loading.results,
-    "starting": starting.results,
+SUITES: Mapping[str, Callable[[Stage], Iterator[Result]]] = {
+    "planning": lambda stage: planning.results(),
+    "loading": lambda stage: loading.results(),
+    "starting": lambda stage: starting.results(),
+    "resources": resources.results,
+    "latency": latency.results,
+    "throughput": throughput.results,
+    "streams": streams.results,
 }
 
 
@@ -23,28 +30,76 @@ def main() -> int:
         "suites", nargs="*", metavar="SUITE", help=f"which ({', '.join(SUITES)}); all when none is named"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="also write the table as docs/performance.md has it"
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.suites) - set(SUITES))
     if unknown:
         parser.error(f"there is no suite {unknown[0]!r}; the suites are: {', '.join(SUITES)}")
-    results = []
-    print(f"{'name':<8} {'min':>9} {'median':>9} {'max':>9} {'budget':>9}   what")
-    for name in arguments.suites or SUITES:
-        for result in SUITES[name]():
-            results.append(result)
-            print(_row(result), flush=True)
-    if arguments.json:
-        machine = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
-        content = {"machine": machine, "results": [result.as_data() for result in results]}
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(result.holds for result in results) else 1
+    results: list[tuple[str, Result]] = []
+    try:
+        with Stage() as stage:
+            if stage.cores.note:
+                print(f"note: {stage.cores.note}", file=sys.stderr)
+            for suite, result in _run(arguments.suites or list(SUITES), stage=stage):
+                results.append((suite, result))
+    except CannotMeasure as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if arguments.json:
+            arguments.json.write_text(json.dumps(_data(results), indent=2) + "\n", encoding="utf-8")
+        if arguments.markdown:
+            arguments.markdown.write_text("".join(f"{line}\n" for line in _markdown(results)), encoding="utf-8")
+    over = [f"{suite}: {result.name}" for suite, result in results if not result.holds]
+    if over:
+        print(f"over budget: {', '.join(over)}", file=sys.stderr)
+    return 1 if over else 0
+
+
+def _run(suites: Sequence[str], *, stage: Stage) -> Iterator[tuple[str, Result]]:
+    print(f"{'suite':<11}{'name':<22}{'min':>10}{'median':>10}{'max':>10} {'unit':<8}{'budget':<9} what")
+    for suite in suites:
+        for result in SUITES[suite](stage):
+            print(f"{suite:<11}{_row(result)}", flush=True)
+            yield suite, result
 
 
 def _row(result: Result) -> str:
-    budget = "-" if result.budget_ms is None else f"{result.budget_ms:.0f} ms"
+    budget = _budget(result) or "-"
+    figures = "".join(f"{_figure(value):>10}" for value in (result.min, result.median, result.max))
     mark = "" if result.holds else "   OVER BUDGET"
-    figures = " ".join(f"{value:>6.1f} ms" for value in (result.min_ms, result.median_ms, result.max_ms))
-    return f"{result.name:<8} {figures} {budget:>9}   {result.what}{mark}"
+    return f"{result.name:<22}{figures} {result.unit:<8}{budget:<9} {result.what}{mark}"
+
+
+def _budget(result: Result) -> str:
+    if result.at_least is not None:
+        return f">= {result.at_least:g}"
+    return "" if result.at_most is None else f"<= {result.at_most:g}"
+
+
+def _markdown(results: Sequence[tuple[str, Result]]) -> Iterator[str]:
+    yield "| suite | name | what | min | median | max | unit | budget |"
+    yield "|---|---|---|--:|--:|--:|---|---|"
+    for suite, result in results:
+        figures = " | ".join(_figure(value) for value in (result.min, result.median, result.max))
+        budget = _budget(result).replace(">=", "≥").replace("<=", "≤") or "none"
+        yield f"| {suite} | {result.name} | {result.what} | {figures} | {result.unit} | {budget} |"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _data(results: Sequence[tuple[str, Result]]) -> dict[str, object]:
+    machine = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+    }
+    return {"machine": machine, "results": [{"suite": suite, **result.as_data()} for suite, result in results]}
 
 
 if __name__ == "__main__":

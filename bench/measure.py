@@ -2,28 +2,64 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
+
+Unit = Literal["ms", "us", "x", "MB", "req/s", "streams"]
+"""``x`` is a ratio to a peer of the same round; ``us`` microseconds; ``MB`` 10^6 bytes."""
+
+
+class CannotMeasure(Exception):
+    """What a suite needs is not on this machine; the message says what, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One benchmark: milliseconds over ``runs`` runs, the budget it has to hold (``None`` for a peer) and what it was."""
+    """One benchmark over ``runs`` runs, and what it was. The median has to be at most, or at least, what the budget says;
+    ``None`` for what has none."""
 
     name: str
     what: str
+    unit: Unit
     runs: int
-    min_ms: float
-    median_ms: float
-    max_ms: float
-    budget_ms: float | None = None
+    min: float
+    median: float
+    max: float
+    at_most: float | None = None
+    at_least: float | None = None
 
     @property
     def holds(self) -> bool:
-        return self.budget_ms is None or self.median_ms <= self.budget_ms
+        return (self.at_most is None or self.median <= self.at_most) and (
+            self.at_least is None or self.median >= self.at_least
+        )
 
     def as_data(self) -> dict[str, object]:
         return {**asdict(self), "holds": self.holds}
+
+
+def measured(
+    values: Sequence[float],
+    *,
+    name: str,
+    what: str,
+    unit: Unit,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Result:
+    """The result of one value per run."""
+    return Result(
+        name=name,
+        what=what,
+        unit=unit,
+        runs=len(values),
+        min=round(min(values), 3),
+        median=round(statistics.median(values), 3),
+        max=round(max(values), 3),
+        at_most=at_most,
+        at_least=at_least,
+    )
 
 
 def timed(
@@ -36,12 +72,4 @@ def timed(
         started = time.perf_counter()
         action()
         taken_ms.append((time.perf_counter() - started) * 1000)
-    return Result(
-        name=name,
-        what=what,
-        runs=runs,
-        min_ms=round(min(taken_ms), 2),
-        median_ms=round(statistics.median(taken_ms), 2),
-        max_ms=round(max(taken_ms), 2),
-        budget_ms=budget_ms,
-    )
+    return measured(taken_ms, name=name, what=what, unit="ms", at_most=budget_ms)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from gateway.errors import RequestFailed, RolegateError
+from gateway.errors import RequestFailed, RolegateError, Unsupported
 from gateway.relay.error_shape import error_object
 
 
@@ -17,7 +17,10 @@ def error_body(error: RolegateError) -> bytes:
 
 
 def error_headers(error: RolegateError) -> Mapping[str, str]:
-    """Headers that go with an error: when to come back, where that is known."""
+    """Headers that go with an error: when to come back, where that is known, or that it is no use."""
     if isinstance(error, RequestFailed) and error.retry_after_s is not None:
         return {"retry-after": str(max(round(error.retry_after_s), 1))}
+    if isinstance(error, Unsupported):
+        # The official clients ask again after any status from 500 on, which is no use here.
+        return {"x-should-retry": "false"}
     return {}

@@ -37,7 +37,7 @@ class Partial:
                 text = delta.get("content")
                 if isinstance(text, str) and text:
                     self._texts.append(text)
-                    self._pieces += 1
+                    self._pieces += event.pieces
                 self._other = self._other or any(delta.get(key) for key in _NOT_TEXT)
 
     @property

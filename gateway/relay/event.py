@@ -23,7 +23,8 @@ class Event(NamedTuple):
 
     ``chunk`` is ``None`` when there is nothing to pass on (an opening without a chunk). ``frame`` is the finished SSE frame
     where the lane already has it, otherwise empty. ``finished`` marks the chunk that carries the finish signal. ``text`` is
-    there where another piece of text for the first choice is all that the chunk says.
+    there where more text for the first choice is all that the chunk says; it may stand for several chunks that came at once,
+    ``pieces`` of them, and ``frame`` then holds a frame for each.
     """
 
     kind: EventKind
@@ -31,6 +32,7 @@ class Event(NamedTuple):
     frame: bytes = b""
     finished: bool = False
     text: str = ""
+    pieces: int = 1
 
 
 OPENED = Event(EventKind.OPENING)

@@ -1,6 +1,9 @@
 """The chunks of one answer, put together for a caller who did not ask to stream."""
 
 from collections.abc import Mapping
+from typing import Final
+
+_THOUGHTS: Final = "thinking_blocks"
 
 
 class Gathered:
@@ -41,6 +44,25 @@ class Gathered:
         if self._usage is not None:
             whole["usage"] = self._usage
         return whole
+
+
+def _whole_thoughts(pieces: list[object]) -> list[object]:
+    """The thoughts that ``pieces`` make up: each goes on until its signature has come, without which nobody takes it back."""
+    whole: list[object] = []
+    open_block: dict[str, object] | None = None
+    for piece in pieces:
+        if not isinstance(piece, Mapping) or piece.get("type") != "thinking":
+            whole.append(piece)
+            open_block = None
+            continue
+        if open_block is None:
+            open_block = {"type": "thinking", "thinking": ""}
+            whole.append(open_block)
+        open_block["thinking"] = f"{open_block['thinking']}{piece.get('thinking') or ''}"
+        if piece.get("signature"):
+            open_block["signature"] = piece["signature"]
+            open_block = None
+    return whole
 
 
 class _Choice:
@@ -88,6 +110,8 @@ class _Choice:
         said = self._message.whole()
         message: dict[str, object] = {"role": "assistant", "content": said.get("content"), "refusal": None}
         message |= {key: value for key, value in said.items() if key not in {"role", "content", "tool_calls"}}
+        if isinstance(blocks := said.get(_THOUGHTS), list):
+            message[_THOUGHTS] = _whole_thoughts(blocks)
         if self._calls:
             message["content"] = message["content"] or None
             message["tool_calls"] = [call.whole() for _, call in sorted(self._calls.items())]

@@ -32,6 +32,11 @@ class LineBuffer:
         self._hold(lines.pop())
         return lines
 
+    @property
+    def holds(self) -> bool:
+        """Has the last line begun without an end so far?"""
+        return bool(self._parts)
+
     def rest(self) -> bytes:
         """What came after the last line end; the buffer is empty afterwards."""
         rest = b"".join(self._parts)

@@ -166,7 +166,7 @@ class OllamaLane:
                     yield (OPENED,)
                 lines = LineBuffer()
                 while not reader.done and (data := await response.readany()):
-                    events, failed = read_batch(data, split=lines.feed, read=reader.read, whose="Ollama")
+                    events, failed = read_batch(data, split=lines.feed, reader=reader, whose="Ollama")
                     if events:
                         yield events
                     if failed is not None:

@@ -226,10 +226,6 @@ class NativeReader:
     def read(self, line: bytes) -> list[Event]:
         """The events of one line. Raises ``UpstreamFailed`` for an error line, for an end without a reason, and for the end of
         an answer of which nothing could be read."""
-        if self._begun and not self.done and line.endswith(_MORE):
-            event = self._more_text(line)
-            if event is not None:
-                return [event]
         if self.done or not line.strip():
             return []
         try:
@@ -252,17 +248,27 @@ class NativeReader:
             events += self._end(native)
         return events
 
-    def _more_text(self, line: bytes) -> Event | None:
-        """What nearly every line is: another piece of text, and the time at which it was made. Anything else is ``None``."""
-        place = line.find(_TEXT)
-        if place < 0 or line.count(b'"', 0, place) != _QUOTES_BEFORE:
-            return None
+    def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
+        """See ``Reader.text``."""
+        if not self._begun or self.done:
+            return None, 0
+        tokens: list[bytes] = []
+        for line in pieces:
+            place = line.find(_TEXT)
+            if place < 0 or not line.endswith(_MORE) or line.count(b'"', 0, place) != _QUOTES_BEFORE:
+                break
+            tokens.append(line[place + len(_TEXT) : -len(_MORE)])
+        if not tokens:
+            return None, 0
         if self._text_chunks is None:
             self._text_chunks = TextChunks(head=self._head, choice={"finish_reason": None})
-        event = self._text_chunks.event(line[place + len(_TEXT) : -len(_MORE)])
-        if event is not None:
-            self._told = True
-        return event
+        event = self._text_chunks.event(tokens)
+        if event is None and len(tokens) > 1:
+            # One of them is not what it seems: each for itself, then.
+            tokens = tokens[:1]
+            event = self._text_chunks.event(tokens)
+        self._told = self._told or event is not None
+        return event, len(tokens)
 
     def _message(self, message: Mapping[str, object], *, logprobs: object) -> list[Event]:
         events: list[Event] = []

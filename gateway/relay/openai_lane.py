@@ -118,13 +118,13 @@ class OpenAILane:
                 raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR, status=response.status)
             parser = SseParser()
             while not reader.done and (data := await response.readany()):
-                events, failed = read_batch(data, split=parser.feed, read=reader.data, whose="upstream")
+                events, failed = read_batch(data, split=parser.feed, reader=reader, whose="upstream")
                 if events:
                     yield events
                 if failed is not None:
                     raise failed
             for rest in parser.finish():
-                if events := reader.data(rest):
+                if events := reader.read(rest):
                     yield events
             if not reader.finished:
                 raise UpstreamFailed("the answer ended without a finish signal", failure=FailureClass.TRUNCATED)

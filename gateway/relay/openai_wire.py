@@ -1,6 +1,6 @@
 """Chunks of an OpenAI-wire stream, read only as far as failover, usage and the caller's view need."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -13,7 +13,17 @@ from gateway.relay.event import Event, EventKind
 from gateway.relay.sse import raw_frame
 from gateway.relay.text_chunks import Mould, TextChunks
 
-_CONTENT_KEYS: Final = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
+_CONTENT_KEYS: Final = (
+    "content",
+    "tool_calls",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "function_call",
+    "audio",
+    "images",
+    "reasoning_details",
+)
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DONE: Final = b"[DONE]"
 _LOOKS: Final = 3
@@ -66,18 +76,32 @@ class ChunkReader:
         self.done = False
         self.skipped = 0
 
-    def data(self, data: bytes) -> list[Event]:
+    def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
+        """See ``Reader.text``."""
+        if self._mould is None or self._text_chunks is None or self._ended or self.done:
+            return None, 0
+        tokens: list[bytes] = []
+        for piece in pieces:
+            token = self._mould.cut(piece)
+            if token is None:
+                break
+            tokens.append(token)
+        if not tokens:
+            return None, 0
+        event = self._text_chunks.event(tokens)
+        if event is None and len(tokens) > 1:
+            # One of them is not what it seems: each for itself, then.
+            tokens = tokens[:1]
+            event = self._text_chunks.event(tokens)
+        return event, len(tokens)
+
+    def read(self, data: bytes) -> list[Event]:
         """The events of one SSE event's data. Raises ``UpstreamFailed`` for an error event."""
         if self.done:
             return []
         if len(data) < _DONE_ROOM and data.strip() == _DONE:
             self.done = True
             return []
-        if self._mould is not None and not self._ended:
-            token = self._mould.cut(data)
-            event = self._text_chunks.event(token) if token is not None and self._text_chunks is not None else None
-            if event is not None:
-                return [event]
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:

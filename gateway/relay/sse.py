@@ -31,6 +31,12 @@ class SseParser:
         """The events that ``data`` completes. Raises ``LineTooLong``."""
         if not data:
             return []
+        if self._at_start and data.startswith(b"data: ") and data.endswith(b"\n\n"):
+            events = data[6:-2].split(b"\n\ndata: ")
+            # What nearly every read brings: whole events of one line each.
+            if data.count(b"\n") == 2 * len(events) and b"\r" not in data and len(data) <= self._limit_bytes:
+                self._first = False
+                return events
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
         self._after_cr = False
@@ -38,6 +44,11 @@ class SseParser:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return self._take(self._lines.feed(data))
+
+    @property
+    def _at_start(self) -> bool:
+        """Is nothing left of what came before?"""
+        return not (self._data or self._after_cr or self._lines.holds)
 
     def finish(self) -> list[bytes]:
         """What is left when the connection ends without the blank line that closes an event."""

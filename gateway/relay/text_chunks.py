@@ -1,7 +1,7 @@
 """The chunk that nearly every chunk of a stream is: one more piece of text, and nothing else that was not said before."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -16,7 +16,7 @@ class TextChunks:
     """Makes such chunks for one answer. Only the text is read and nothing is written anew: it goes from upstream's JSON into the
     caller's as it is. ``head`` is what stands in every chunk; ``choice`` what stands in its one choice beside the delta."""
 
-    __slots__ = ("_after", "_before", "_choice", "_head")
+    __slots__ = ("_after", "_before", "_between", "_choice", "_head")
 
     def __init__(self, *, head: Mapping[str, object], choice: Mapping[str, object]) -> None:
         self._head = dict(head)
@@ -25,17 +25,21 @@ class TextChunks:
         place = whole.rindex(_OPENS) + len(_OPENS)
         self._before = b"data: " + whole[:place]
         self._after = whole[place + len(b'""') :] + b"\n\n"
+        self._between = self._after + self._before
 
-    def event(self, token: bytes) -> Event | None:
-        """The chunk for a text that stands in upstream's JSON as ``token``; ``None`` if that is no text, or an empty one."""
+    def event(self, tokens: Sequence[bytes]) -> Event | None:
+        """The chunks for texts that stand in upstream's JSON as ``tokens``, as one event; ``None`` if one of them is no text, or
+        an empty one."""
         try:
-            text = orjson.loads(token)
+            texts = orjson.loads(b"[" + b",".join(tokens) + b"]")
         except orjson.JSONDecodeError:
             return None
-        if type(text) is not str or not text:
+        if len(texts) != len(tokens) or not all(type(text) is str and text for text in texts):
             return None
+        text = texts[0] if len(texts) == 1 else "".join(texts)
         chunk = {**self._head, "choices": [{"index": 0, "delta": {"content": text}, **self._choice}]}
-        return Event(EventKind.CONTENT, chunk, self._before + token + self._after, text=text)
+        frames = self._before + self._between.join(tokens) + self._after
+        return Event(EventKind.CONTENT, chunk, frames, False, text, len(tokens))
 
 
 class Mould:

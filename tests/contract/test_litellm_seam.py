@@ -1,7 +1,7 @@
 """The one room that imports LiteLLM, against a server that answers well, badly, late and not at all."""
 
 import asyncio
-import gc
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from builders import a_provider
+from contract.litellm_builders import CLAUDE, GPT, HELLO, KEY, a_backend, chunks
 from fakes import faults
 from fakes.replies import Reply, ToolCall
 from fakes.upstream import FakeUpstream, UpstreamModel
 from gateway.backend.library import load_library
 from gateway.backend.router import LiteLLMBackend
 from gateway.domain.failure import FailureClass
-from gateway.domain.model import Lane, ModelRef, Provider, ProviderKind
-from gateway.domain.ports import CompletionBackend
+from gateway.domain.model import Lane, ModelRef, ProviderKind
 from gateway.errors import UpstreamFailed
 from gateway.relay.route import Route
 from gateway.rendering.render import render
@@ -32,27 +32,12 @@ from plans import (
 )
 from relay_builders import a_relay, ask_whole
 
-KEY = "sk-made-up-0123456789"
-GPT = ModelRef(provider="openai", name="gpt-4o-mini")
-CLAUDE = ModelRef(provider="anthropic", name="claude-sonnet-4-5")
-HELLO: Mapping[str, object] = {"messages": [{"role": "user", "content": "say hello please"}]}
-ALL_KEYS = {"openai": KEY, "anthropic": KEY}
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
     pytest.mark.filterwarnings(
         "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
     ),
 ]
-
-CALLBACK_LISTS = (
-    "callbacks",
-    "success_callback",
-    "failure_callback",
-    "input_callback",
-    "service_callback",
-    "_async_success_callback",
-    "_async_failure_callback",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -75,42 +60,6 @@ async def backend(upstream: FakeUpstream) -> AsyncIterator[LiteLLMBackend]:
     built = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
     yield built
     await built.close()
-
-
-def config(*, openai_url: str, anthropic_url: str | None = None) -> dict[str, object]:
-    providers: dict[str, Provider] = {
-        "openai": a_cloud_provider("openai", url=openai_url),
-        "anthropic": a_cloud_provider("anthropic", url=anthropic_url),
-        "ollama": a_cloud_provider("ollama"),
-    }
-    planner = a_role_plan("planner", a_cloud_deployment(str(GPT)), parameters={"temperature": 0.2})
-    critic = a_role_plan("critic", a_cloud_deployment(str(CLAUDE)))
-    local = a_role_plan("local", a_deployment("ollama:mistral:latest", lane=Lane.OPENAI))
-    return render(
-        plan=a_plan(planner, critic, local),
-        providers=providers,
-        templates=Templates.load(ROUTER_TEMPLATES),
-        gateway_url="http://127.0.0.1:4000",
-    )
-
-
-def a_backend(
-    *, openai_url: str, anthropic_url: str | None = None, keys: Mapping[str, str] | None = None
-) -> LiteLLMBackend:
-    known = KnownKeys(by_provider=ALL_KEYS if keys is None else keys)
-    return LiteLLMBackend.build(config(openai_url=openai_url, anthropic_url=anthropic_url), keys=known)
-
-
-async def chunks(
-    backend: CompletionBackend,
-    body: Mapping[str, object] = HELLO,
-    *,
-    role: str = "planner",
-    ref: ModelRef = GPT,
-    total_s: float = 20.0,
-) -> list[Mapping[str, Any]]:
-    stream = backend.stream(role=role, ref=ref, body=body, connect_s=2.0, total_s=total_s)
-    return [chunk async for chunk in stream]
 
 
 async def failure(
@@ -269,15 +218,28 @@ async def test_a_missing_done_line_is_no_failure(backend: LiteLLMBackend, upstre
     assert text(await chunks(backend)) == "Hello from gpt-4o-mini"
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("chunks_sent", [0, 4])
 @pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
 async def test_closing_the_iterator_closes_upstream(
-    backend: LiteLLMBackend, upstream: FakeUpstream, ref: ModelRef
+    backend: LiteLLMBackend, upstream: FakeUpstream, ref: ModelRef, chunks_sent: int, pieces: int
 ) -> None:
-    upstream.fail(faults.stall(after_chunks=4))
+    upstream.fail(faults.stall(after_chunks=chunks_sent))
     role = "planner" if ref == GPT else "critic"
     async with aclosing(backend.stream(role=role, ref=ref, body=HELLO, connect_s=2.0, total_s=20.0)) as stream:
-        await anext(stream)
+        for _ in range(pieces if chunks_sent else 1):
+            await anext(stream)
     await upstream.until(lambda: upstream.requests[-1].outcome == "disconnected")
+
+
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+async def test_that_upstream_has_begun_to_answer_is_told_before_it_says_anything(
+    backend: LiteLLMBackend, upstream: FakeUpstream, ref: ModelRef
+) -> None:
+    upstream.fail(faults.stall(after_chunks=0))
+    role = "planner" if ref == GPT else "critic"
+    async with aclosing(backend.stream(role=role, ref=ref, body=HELLO, connect_s=2.0, total_s=20.0)) as stream:
+        assert await anext(stream) == {}
 
 
 @pytest.mark.parametrize("fault", [faults.hang(), faults.stall(after_chunks=1)])
@@ -326,7 +288,7 @@ async def test_a_value_that_litellm_cannot_work_with_is_the_callers(
     backend: LiteLLMBackend, upstream: FakeUpstream, body: dict[str, Any], ref: ModelRef
 ) -> None:
     error = await failure(backend, ref=ref, **body)
-    assert (error.failure, error.status) == (FailureClass.BAD_REQUEST, None)
+    assert (error.failure, error.status, error.spoken) == (FailureClass.BAD_REQUEST, None, False)
     assert "Traceback" not in str(error)
     assert not upstream.requests
 
@@ -402,6 +364,49 @@ async def test_a_feature_that_the_model_lacks_is_its_own_class(backend: LiteLLMB
     assert (error.failure, str(error)) == (FailureClass.CAPABILITY, "this model does not support tools")
 
 
+@pytest.mark.parametrize("ref", [GPT, CLAUDE], ids=str)
+@pytest.mark.parametrize(
+    ("status", "words", "code", "expected"),
+    [
+        (500, "error loading model: unable to allocate CUDA0 buffer", None, FailureClass.LOAD_FAILED),
+        (500, "image input is not supported", None, FailureClass.CAPABILITY),
+        (400, "no", "content_policy_violation", FailureClass.CONTENT_POLICY),
+        (400, "no", "content_filter", FailureClass.CONTENT_POLICY),
+        (400, "no", "context_length_exceeded", FailureClass.CONTEXT_LENGTH),
+        (400, "Output blocked by content filtering policy", None, FailureClass.CONTENT_POLICY),
+    ],
+)
+async def test_the_words_and_codes_of_upstream_mean_what_they_mean_on_every_lane(
+    backend: LiteLLMBackend,
+    upstream: FakeUpstream,
+    status: int,
+    words: str,
+    code: str | None,
+    expected: FailureClass,
+    ref: ModelRef,
+) -> None:
+    upstream.fail(faults.status(status, json.dumps({"error": {"message": words, "code": code}})))
+    error = await failure(backend, ref=ref)
+    assert (error.failure, error.status, str(error)) == (expected, status, words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("overloaded_error", FailureClass.OVERLOADED),
+        ("rate_limit_error", FailureClass.RATE_LIMIT),
+        ("api_error", FailureClass.UPSTREAM_ERROR),
+    ],
+)
+async def test_the_kind_of_an_error_event_gives_its_class(
+    backend: LiteLLMBackend, upstream: FakeUpstream, kind: str, expected: FailureClass
+) -> None:
+    event = b"data: " + json.dumps({"error": {"message": "no", "type": kind}}).encode() + b"\n\n"
+    upstream.fail(faults.raw(faults.head(content_type="text/event-stream"), event))
+    error = await failure(backend)
+    assert (error.failure, error.spoken) == (expected, True)
+
+
 async def test_a_refused_connection_is_a_transport_failure(upstream: FakeUpstream) -> None:
     backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
     await upstream.stop()
@@ -437,8 +442,9 @@ async def test_an_error_event_in_a_stream_carries_the_words_of_upstream(
     backend: LiteLLMBackend, upstream: FakeUpstream
 ) -> None:
     upstream.fail(faults.error("the engine fell over", after_chunks=1))
-    error = await failure(backend)
-    assert (error.failure, str(error)) == (FailureClass.UPSTREAM_ERROR, "the engine fell over")
+    for ref in (GPT, CLAUDE):
+        error = await failure(backend, ref=ref)
+        assert (error.failure, error.spoken, str(error)) == (FailureClass.UPSTREAM_ERROR, True, "the engine fell over")
 
 
 async def test_an_unreadable_chunk_counts_as_a_cut_stream(backend: LiteLLMBackend, upstream: FakeUpstream) -> None:
@@ -450,7 +456,7 @@ async def test_a_key_that_upstream_echoes_is_not_in_the_message(
     backend: LiteLLMBackend, upstream: FakeUpstream
 ) -> None:
     upstream.fail(faults.status(401, f'{{"error": {{"message": "wrong key {KEY}"}}}}'))
-    assert str(await failure(backend)) == "wrong key [redacted]"
+    assert str(await failure(backend)) == "wrong key **********"
 
 
 async def test_without_a_key_nothing_is_sent(upstream: FakeUpstream) -> None:
@@ -474,38 +480,3 @@ def test_a_key_is_in_no_representation() -> None:
     shown = f"{backend!r} {vars(backend)['_calls']!r}"
     asyncio.run(backend.close())
     assert KEY not in shown
-
-
-async def test_thirty_backends_leave_nothing_behind_in_litellm(upstream: FakeUpstream) -> None:
-    before = footprint()
-    for _ in range(30):
-        backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
-        await backend.close()
-    backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
-    assert footprint() != before
-    assert text(await chunks(backend)) == "Hello from gpt-4o-mini"
-    await backend.close()
-    await backend.close()
-    gc.collect()
-    assert footprint() == before
-
-
-async def test_a_backend_that_drains_takes_nothing_from_the_one_that_follows(upstream: FakeUpstream) -> None:
-    module = load_library().module
-    before = footprint()
-    names = set(module.model_cost)
-    old = a_backend(openai_url=upstream.base_url)
-    added = set(module.model_cost) - names
-    new = a_backend(openai_url=upstream.base_url)
-    await old.close()
-    assert added <= set(module.model_cost)
-    assert text(await chunks(new)) == "Hello from gpt-4o-mini"
-    await new.close()
-    assert footprint() == before
-
-
-def footprint() -> dict[str, int]:
-    """How long LiteLLM's process-wide tables are."""
-    module = load_library().module
-    lists = {name: len(getattr(module, name)) for name in CALLBACK_LISTS}
-    return {**lists, "model_cost": len(module.model_cost)}

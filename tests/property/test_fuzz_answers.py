@@ -18,9 +18,8 @@ from gateway.api.completions import Completions
 from gateway.api.dialect import Dialect
 from gateway.api.messages import Messages
 from gateway.api.responses import Responses
-from gateway.domain.failure import FailureClass
 from gateway.errors import RequestFailed, UpstreamFailed
-from gateway.relay.batch import read_batch
+from gateway.relay.batch import Reader, read_batch
 from gateway.relay.event import Event
 from gateway.relay.gather import Gathered
 from gateway.relay.lines import LineBuffer
@@ -45,54 +44,81 @@ WIRES: Final = ("openai chat", "openai text", "ollama chat", "ollama text")
 
 
 class Hearing:
-    """One answer read to its end, as the lanes do it. ``failed`` is what ended it, ``ended_well`` that it came to its finish."""
+    """One answer read to its end, as the lanes do it; not ``quick``: each of its pieces by itself and in full. ``failed`` is what
+    ended it, ``ended_well`` that it came to its finish."""
 
-    def __init__(self, wire: str, pieces: Sequence[bytes]) -> None:
+    def __init__(self, wire: str, pieces: Sequence[bytes], *, quick: bool = True) -> None:
         names: dict[str, Any] = {"answer_id": "chatcmpl-1", "created": 1, "model": "m", "keyed": False}
         self.events: list[Event] = []
         self.failed: UpstreamFailed | None = None
-        self.ended_well = False
+        self._quick = quick
         if wire.startswith("openai"):
             chunks = ChunkReader(**names) if wire == "openai chat" else TextReader(**names)
             parser = SseParser()
-            self._read(pieces, split=parser.feed, read=chunks.data)
+            self._read(pieces, split=parser.feed, reader=chunks)
             if self.failed is None:
-                with suppress(UpstreamFailed):
-                    for rest in parser.finish():
-                        self.events += chunks.data(rest)
-                    self.ended_well = chunks.finished
+                self._rest(parser.finish(), reader=chunks)
+            self.ended_well = self.failed is None and chunks.finished
         else:
             lines = NativeReader(**names) if wire == "ollama chat" else GenerateReader(**names)
             buffer = LineBuffer()
-            self._read(pieces, split=buffer.feed, read=lines.read)
+            self._read(pieces, split=buffer.feed, reader=lines)
             if self.failed is None:
-                with suppress(UpstreamFailed):
-                    self.events += lines.read(buffer.rest())
-                    self.ended_well = lines.done
+                self._rest([buffer.rest()], reader=lines)
+            self.ended_well = self.failed is None and lines.done
 
-    def _read(
-        self, pieces: Sequence[bytes], *, split: Callable[[bytes], list[bytes]], read: Callable[[bytes], list[Event]]
-    ) -> None:
+    def _read(self, pieces: Sequence[bytes], *, split: Callable[[bytes], list[bytes]], reader: Reader) -> None:
+        for piece in pieces:
+            if self._quick:
+                events, self.failed = read_batch(piece, split=split, reader=reader, whose="upstream")
+                self.events += events
+            else:
+                self._rest(split(piece), reader=reader)
+            if self.failed is not None:
+                return
+
+    def _rest(self, pieces: Sequence[bytes], *, reader: Reader) -> None:
         for piece in pieces:
             try:
-                events, self.failed = read_batch(piece, split=split, read=read, whose="upstream")
-            except (
-                orjson.JSONEncodeError
-            ):  # nested too deeply to be written: the relay takes that for upstream's failure
-                self.failed = UpstreamFailed("too deep", failure=FailureClass.UPSTREAM_ERROR)
-                return
-            self.events += events
-            if self.failed is not None:
+                self.events += reader.read(piece)
+            except UpstreamFailed as failed:
+                self.failed = failed
                 return
 
     @property
     def chunks(self) -> list[Mapping[str, object]]:
-        return [event.chunk for event in self.events if event.chunk is not None]
+        return [event.chunk for event in self.apart if event.chunk is not None]
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """What was made ready for the caller by the way, as it reads it."""
+        events = SseParser().feed(b"".join(event.frame for event in self.events))
+        return [orjson.loads(event) for event in events]
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The whole of it."""
+        gathered = Gathered()
+        for chunk in self.chunks:
+            gathered.add(copy.deepcopy(chunk))
+        return gathered.completion()
 
     @property
     def texts(self) -> list[str]:
         """What is said, piece by piece."""
         return [text for chunk in self.chunks for text in _contents(chunk)]
+
+
+def _apart(event: Event) -> list[Event]:
+    if not event.text:
+        return [event]
+    frames = [frame + b"\n\n" for frame in event.frame.split(b"\n\n")[:-1]]
+    chunks = [orjson.loads(frame.removeprefix(b"data: ")) for frame in frames]
+    assert len(frames) == event.pieces
+    assert event.text == "".join(text for chunk in chunks for text in _contents(chunk))
+    return [
+        event._replace(chunk=chunk, frame=frame, text="", pieces=1) for chunk, frame in zip(chunks, frames, strict=True)
+    ]
 
 
 def _contents(chunk: Mapping[str, Any]) -> list[str]:
@@ -107,7 +133,9 @@ def _contents(chunk: Mapping[str, Any]) -> list[str]:
 
 def tolerant(wire: str, data: bytes) -> list[str]:
     """Every text that stands anywhere in ``data`` where this wire has its text."""
-    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    if wire.startswith("openai"):  # in the lines of the other wire a carriage return is white space
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = data.split(b"\n")
     texts = []
     for line in lines:
         with suppress(ValueError, AttributeError, TypeError, KeyError, IndexError):
@@ -121,26 +149,26 @@ def tolerant(wire: str, data: bytes) -> list[str]:
     return [text for text in texts if isinstance(text, str)]
 
 
-def told(wire: str, texts: Sequence[str]) -> list[bytes]:
-    """The answer with these texts, event by event, as a good server sends it."""
+def told(wire: str, texts: Sequence[str], *, more: Mapping[str, Any] | None = None) -> list[bytes]:
+    """The answer with these texts, event by event, as a good server sends it. ``more`` stands in every chunk of the OpenAI wires."""
     said: list[dict[str, Any]] = []
-    if wire == "ollama chat":
-        said = [{"message": {"role": "assistant", "content": text}, "done": False} for text in texts]
-        said.append({"message": {"content": ""}, "done": True, "done_reason": "stop", "eval_count": 3})
-    elif wire == "ollama text":
-        said = [{"response": text, "done": False} for text in texts]
-        said.append({"response": "", "done": True, "done_reason": "stop", "eval_count": 3})
-    else:
-        for text in [*texts, None]:
-            finish = "stop" if text is None else None
-            one: dict[str, Any] = {"index": 0, "finish_reason": finish}
-            if wire == "openai text":
-                one["text"] = text or ""
-            else:
-                one["delta"] = {} if text is None else {"content": text}
-            said.append({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [one]})
     if wire.startswith("ollama"):
+        head = {"model": "m", "created_at": "2026-11-22T10:00:00.1Z"}
+        key = "message" if wire == "ollama chat" else "response"
+        for text in [*texts, ""]:
+            told = {"role": "assistant", "content": text} if wire == "ollama chat" else text
+            said.append({**head, key: told, "done": False})
+        said[-1] |= {"done": True, "done_reason": "stop", "eval_count": 3}
         return [orjson.dumps(one) + b"\n" for one in said]
+    for text in [*texts, None]:
+        one: dict[str, Any] = {"index": 0}
+        if wire == "openai text":
+            one["text"] = text or ""
+        else:
+            one["delta"] = {} if text is None else {"content": text}
+        one |= {"logprobs": None, "finish_reason": "stop" if text is None else None}
+        head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", **(more or {})}
+        said.append({**head, "choices": [one]})
     said.append({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
     return [*(b"data: " + orjson.dumps(one) + b"\n\n" for one in said), b"data: [DONE]\n\n"]
 
@@ -155,24 +183,31 @@ def is_subsequence(part: Sequence[str], whole: Sequence[str]) -> bool:
     return all(any(one == other for other in left) for one in part)
 
 
-texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6), max_size=5)
+quotes = st.sampled_from(
+    ['"', "\\", '","', '"}', ',"b', 'c"', '"}}],"x":"', "\u2028", "\n", "\x00", "[DONE]", '{"error":1}']
+)
+texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6) | quotes, max_size=10)
 cuts = st.lists(st.integers(0, 1500), max_size=12)
+
+
+extras = st.sampled_from([{}, {"usage": None}, {"system_fingerprint": "fp"}, {"service_tier": None, "usage": None}])
 
 
 @both_forms
 @pytest.mark.parametrize("wire", WIRES)
-@given(texts=texts, cuts=cuts, crlf=st.booleans())
+@given(texts=texts, cuts=cuts, crlf=st.booleans(), more=extras)
 def test_an_answer_is_the_same_however_it_is_split(
-    wire: str, form: str, texts: list[str], cuts: list[int], crlf: bool
+    wire: str, form: str, texts: list[str], cuts: list[int], crlf: bool, more: Mapping[str, Any]
 ) -> None:
-    data = b"".join(told(wire, texts))
+    data = b"".join(told(wire, texts, more=more))
     if crlf and wire.startswith("openai"):
         data = data.replace(b"\n", b"\r\n")
     whole, split = Hearing(wire, [data]), Hearing(wire, pieces_of(data, cuts))
     assert whole.ended_well
     assert split.ended_well
-    assert split.events == whole.events
-    assert whole.texts == texts
+    assert split.answer == whole.answer
+    assert "".join(split.texts) == "".join(whole.texts) == "".join(texts)
+    assert "".join(text for one in whole.frames for text in _contents(one)) in "".join(texts)
 
 
 @both_forms
@@ -187,7 +222,7 @@ def test_an_answer_that_is_cut_short_never_ends_well(
     cut = before[: min(at, len(before))]
     heard = Hearing(wire, pieces_of(cut, cuts))
     assert not heard.ended_well
-    assert heard.texts == texts[: len(heard.texts)]
+    assert "".join(texts).startswith("".join(heard.texts))
 
 
 @st.composite
@@ -226,11 +261,13 @@ def test_a_spoilt_answer_says_nothing_that_was_not_sent_and_never_hurts_the_gate
     wire: str, form: str, data: st.DataObject, cuts: list[int]
 ) -> None:
     stream = data.draw(spoilt_streams(wire))
-    heard = Hearing(wire, pieces_of(stream, cuts))
-    assert is_subsequence(heard.texts, tolerant(wire, stream))
-    whole = Hearing(wire, [stream])
-    assert whole.events == heard.events[: len(whole.events)]
-    assert whole.ended_well == heard.ended_well
+    heard, slow = Hearing(wire, pieces_of(stream, cuts)), Hearing(wire, [stream], quick=False)
+    assert is_subsequence(slow.texts, tolerant(wire, stream))
+    assert "".join(heard.texts) == "".join(slow.texts)
+    assert heard.ended_well == slow.ended_well
+    assert (heard.failed and heard.failed.failure) == (slow.failed and slow.failed.failure)
+    assert heard.answer == slow.answer
+    assert "".join(text for one in heard.frames for text in _contents(one)) in "".join(heard.texts)
     for dialect in DIALECTS:
         check_written(heard, dialect=dialect)
 

@@ -109,7 +109,7 @@ def test_a_tool_call_that_comes_back_as_history_is_what_the_model_said(asked: li
 def test_no_line_and_no_event_is_too_odd(data: bytes) -> None:
     for read in (
         NativeReader(answer_id="a", created=1, model="m").read,
-        ChunkReader(answer_id="a", created=1, model="m", keyed=False).data,
+        ChunkReader(answer_id="a", created=1, model="m", keyed=False).read,
     ):
         with suppress(UpstreamFailed):
             read(data)

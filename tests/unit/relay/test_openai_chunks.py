@@ -23,7 +23,7 @@ def chunk(delta: dict[str, Any], *, finish: str | None = None, **more: Any) -> d
 
 
 def read(reader: ChunkReader, *chunks: dict[str, Any]) -> list[Event]:
-    return [event for one in chunks for event in reader.data(orjson.dumps(one))]
+    return [event for one in chunks for event in reader.read(orjson.dumps(one))]
 
 
 def gathered(*chunks: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_chunk_that_is_as_it_should_be_goes_on_byte_for_byte() -> None:
     reader = a_reader()
     read(reader, chunk({"role": "assistant", "content": ""}))
     data = b'{"id":"up-1","object":"chat.completion.chunk","created":7,"model":"m",   "choices":[{"delta":{"content":"a"}}]}'
-    (event,) = reader.data(data)
+    (event,) = reader.read(data)
     assert event.frame == b"data: " + data + b"\n\n"
     assert event.kind is EventKind.CONTENT
 
@@ -71,7 +71,7 @@ def test_there_is_one_finish() -> None:
 
 def test_what_comes_after_done_is_not_read() -> None:
     reader = a_reader()
-    assert reader.data(b" [DONE]") == []
+    assert reader.read(b" [DONE]") == []
     assert reader.done
     assert read(reader, chunk({"content": "a"})) == []
 
@@ -79,13 +79,13 @@ def test_what_comes_after_done_is_not_read() -> None:
 def test_what_cannot_be_read_is_counted_and_skipped() -> None:
     reader = a_reader()
     for data in (b"{", b"5", b"{}", b'{"choices":[1]}', b'{"choices":{}}'):
-        assert reader.data(data) == []
+        assert reader.read(data) == []
     assert reader.skipped == 5
 
 
 def test_an_error_event_is_a_failure() -> None:
     with pytest.raises(UpstreamFailed, match="no more"):
-        a_reader().data(b'{"error":{"message":"no more"}}')
+        a_reader().read(b'{"error":{"message":"no more"}}')
 
 
 @pytest.mark.parametrize("key", ["content", "reasoning_content", "reasoning", "refusal", "tool_calls"])

@@ -39,13 +39,13 @@ async def heard(fake: FakeUpstream, **body: Any) -> tuple[TextReader, list[Event
         asked = {"model": "gpt-4o-mini", "prompt": "Once", **body}
         data = (await client.post(f"{fake.base_url}/completions", json=asked)).content
     if body.get("stream"):
-        return one, [event for piece in parser.feed(data) for event in one.data(piece)]
+        return one, [event for piece in parser.feed(data) for event in one.read(piece)]
     return one, one.chunk(chunk_of(orjson.loads(data)))
 
 
 def test_texts_become_deltas_under_upstreams_id() -> None:
     one = reader()
-    events = [event for data in (chunk(text("Hi")), chunk(text("", finish="stop"))) for event in one.data(data)]
+    events = [event for data in (chunk(text("Hi")), chunk(text("", finish="stop"))) for event in one.read(data)]
     assert [event.kind for event in events] == [EventKind.CONTENT, EventKind.FINISH]
     assert events[0].chunk == {
         "id": "cmpl-9",
@@ -60,13 +60,13 @@ def test_texts_become_deltas_under_upstreams_id() -> None:
 
 def test_log_probabilities_stay_as_they_are() -> None:
     logprobs = {"tokens": ["Hi"], "token_logprobs": [-0.1], "top_logprobs": [{"Hi": -0.1}], "text_offset": [0]}
-    events = reader().data(chunk(text("Hi", logprobs=logprobs)))
+    events = reader().read(chunk(text("Hi", logprobs=logprobs)))
     assert choices(events)[0]["logprobs"] == logprobs
 
 
 def test_token_counts_in_the_last_chunk_come_after_it() -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    events = reader().data(chunk(text("Hi", finish="stop"), usage=usage))
+    events = reader().read(chunk(text("Hi", finish="stop"), usage=usage))
     assert [event.kind for event in events] == [EventKind.CONTENT, EventKind.USAGE]
     assert events[0].finished
     assert events[1].chunk is not None
@@ -76,24 +76,24 @@ def test_token_counts_in_the_last_chunk_come_after_it() -> None:
 @pytest.mark.parametrize("said", [5, ["Hi"], {"text": "Hi"}, False])
 def test_a_text_that_is_none_is_skipped(said: object) -> None:
     one = reader()
-    assert one.data(chunk(text(said))) == []
+    assert one.read(chunk(text(said))) == []
     assert one.skipped == 1
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b'{"choices":5}', b'{"choices":[5]}', b"{}"])
 def test_a_chunk_that_cannot_be_read_is_skipped(data: bytes) -> None:
     one = reader()
-    assert one.data(data) == []
+    assert one.read(data) == []
     assert one.skipped == 1
 
 
 def test_no_text_beside_a_finish_is_the_finish() -> None:
-    assert [event.kind for event in reader().data(chunk(text(None, finish="length")))] == [EventKind.FINISH]
+    assert [event.kind for event in reader().read(chunk(text(None, finish="length")))] == [EventKind.FINISH]
 
 
 def test_an_error_event_is_that_error() -> None:
     with pytest.raises(UpstreamFailed, match="slow down") as caught:
-        reader().data(b'{"error":{"message":"slow down","type":"rate_limit_error"}}')
+        reader().read(b'{"error":{"message":"slow down","type":"rate_limit_error"}}')
     assert caught.value.failure == FailureClass.RATE_LIMIT
 
 

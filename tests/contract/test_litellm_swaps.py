@@ -1,0 +1,94 @@
+"""What many generations of LiteLLM backends leave behind in the one LiteLLM of the process: nothing."""
+
+import gc
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from contract.litellm_builders import CLAUDE, GPT, KEY, a_backend, chunks
+from fakes.upstream import FakeUpstream
+from gateway.backend.library import load_library
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
+    pytest.mark.filterwarnings(
+        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
+    ),
+]
+
+CALLBACK_LISTS = (
+    "callbacks",
+    "success_callback",
+    "failure_callback",
+    "input_callback",
+    "service_callback",
+    "_async_success_callback",
+    "_async_failure_callback",
+)
+
+
+@pytest.fixture(autouse=True)
+def litellm_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that loading the library sets once per process, which the clean environment of each test takes away."""
+    load_library()
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    monkeypatch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(models=[GPT.name, CLAUDE.name], key=KEY) as fake:
+        yield fake
+
+
+def text(answer: list[Mapping[str, Any]]) -> str:
+    return "".join(choice["delta"].get("content") or "" for chunk in answer for choice in chunk["choices"])
+
+
+async def test_thirty_backends_leave_nothing_behind_in_litellm(upstream: FakeUpstream) -> None:
+    before = footprint()
+    for _ in range(30):
+        backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
+        await backend.close()
+    backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
+    assert footprint() != before
+    assert text(await chunks(backend)) == "Hello from gpt-4o-mini"
+    await backend.close()
+    await backend.close()
+    gc.collect()
+    assert footprint() == before
+
+
+async def test_backends_with_the_same_keys_share_their_connections(upstream: FakeUpstream) -> None:
+    clients = load_library().module.in_memory_llm_clients_cache.cache_dict
+    held = set()
+    for _ in range(10):
+        backend = a_backend(openai_url=upstream.base_url, anthropic_url=upstream.url)
+        await chunks(backend)
+        await chunks(backend, role="critic", ref=CLAUDE)
+        await backend.close()
+        held.add(len(clients))
+    assert len(held) == 1
+    assert upstream.connections == 2
+
+
+async def test_a_backend_that_drains_takes_nothing_from_the_one_that_follows(upstream: FakeUpstream) -> None:
+    module = load_library().module
+    before = footprint()
+    names = set(module.model_cost)
+    old = a_backend(openai_url=upstream.base_url)
+    added = set(module.model_cost) - names
+    new = a_backend(openai_url=upstream.base_url)
+    await old.close()
+    assert added <= set(module.model_cost)
+    assert text(await chunks(new)) == "Hello from gpt-4o-mini"
+    await new.close()
+    assert footprint() == before
+
+
+def footprint() -> dict[str, int]:
+    """How long LiteLLM's process-wide tables are."""
+    module = load_library().module
+    lists = {name: len(getattr(module, name)) for name in CALLBACK_LISTS}
+    return {**lists, "model_cost": len(module.model_cost)}

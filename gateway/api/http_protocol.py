@@ -29,6 +29,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
+        self._at_hand_bytes = 0
         self._in_head = True
         self._refused = False
         self._under_way: list[RequestResponseCycle] = []
@@ -41,6 +42,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        self._at_hand_bytes = len(data)
         super().data_received(data)
         if self._in_head:
             # The parser hands a header over once it is whole: one without an end is only seen here.
@@ -55,13 +57,17 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+        if self._head_bytes + self._at_hand_bytes > MAX_HEAD_BYTES and self._headers_bytes() > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
             return
         super().on_headers_complete()
-        self._under_way = [one for one in self._under_way if not one.response_complete]
+        if self._under_way and self._under_way[-1].response_complete:
+            self._under_way = [one for one in self._under_way if not one.response_complete]
         if self.cycle is not None:
             self._under_way.append(self.cycle)
+
+    def _headers_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn tells only the last of several requests that were sent at once.

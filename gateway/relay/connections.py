@@ -1,6 +1,7 @@
 """The relay's HTTP connections, and what their failures mean."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -28,6 +29,7 @@ STALE_S: Final = 0.5
 MAX_ERROR_BYTES: Final = 64 * 1024
 ERROR_BODY_S: Final = 5.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_NO_MORE_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _KNOWN_URLS: Final = 256
 """How many addresses are remembered taken apart; there are as many as providers, unless an engine moves."""
 
@@ -330,6 +332,9 @@ def transport_failure(exc: Exception, *, begun: bool, server: str) -> UpstreamFa
         return UpstreamFailed(f"the answer was cut short: {_why(exc)}", failure=FailureClass.TRUNCATED)
     if isinstance(exc, TimeoutError):
         return UpstreamFailed("no connection within the connect deadline", failure=FailureClass.TIMEOUT)
+    if isinstance(exc, OSError) and exc.errno in _NO_MORE_FILES:
+        message = f"the gateway has no file handle left for a connection to {server}"
+        return UpstreamFailed(message, failure=FailureClass.SATURATED)
     if isinstance(exc, ConnectionResetError | ConnectionAbortedError | BrokenPipeError | NotHttp):
         return UpstreamFailed(f"no answer: {_why(exc)}", failure=FailureClass.TRANSPORT)
     return UpstreamFailed(f"no connection: {server}: {_why(exc)}", failure=FailureClass.TRANSPORT)

@@ -4,6 +4,7 @@ The load profile is part of every call: ``num_ctx`` is the deployment's planned 
 ``shift`` is never sent, because either one differing from the last call would make Ollama reload the model.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -43,10 +44,10 @@ _EFFORTS: Final = MappingProxyType(
     }
 )
 _MESSAGE_TYPES: Final = MappingProxyType({"thinking": str | None, "content": str | None, "tool_calls": list | None})
-_TEXT: Final = b',"message":{"role":"assistant","content":'
+_HEAD: Final = re.compile(rb'\{"model":"(?:[^"\\]|\\.)*","created_at":"')
+_STAMP: Final = b"0123456789:.TZ+-"
+_TEXT: Final = b'","message":{"role":"assistant","content":'
 _MORE: Final = b'},"done":false}'
-_QUOTES_BEFORE: Final = 8
-"""Those around two names and their values: ``model`` and ``created_at`` stand before the message, and nothing else."""
 _MAX_COUNT: Final = 1 << 53
 """A larger token count is none, and sums of such would not fit into JSON."""
 _ROLES: Final = MappingProxyType({"developer": "system", "function": "tool"})
@@ -190,6 +191,7 @@ class NativeReader:
         "_created",
         "_key",
         "_keyed",
+        "_line_head",
         "_model",
         "_parallel_tools",
         "_text_chunks",
@@ -219,6 +221,7 @@ class NativeReader:
         self._begun = False
         self._calls = 0
         self._told = False
+        self._line_head = b""
         self._text_chunks: TextChunks | None = None
         self.done = False
         self.skipped = 0
@@ -238,7 +241,10 @@ class NativeReader:
         if native.get("error"):
             raise classify(status=None, body=native, keyed=self._keyed, key=self._key, account=self._account)
         events = [] if self._begun else [self._event(EventKind.OPENING, {"role": "assistant", "content": ""})]
-        self._begun = True
+        if not self._begun:
+            self._begun = True
+            begins = _HEAD.match(line)
+            self._line_head = begins.group() if begins else b""
         message = native.get("message")
         if isinstance(message, dict):
             logprobs = native.get("logprobs")
@@ -250,12 +256,14 @@ class NativeReader:
 
     def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
         """See ``Reader.text``."""
-        if not self._begun or self.done:
+        head = self._line_head
+        if not head or self.done:
             return None, 0
+        stamp = len(head)
         tokens: list[bytes] = []
         for line in pieces:
-            place = line.find(_TEXT)
-            if place < 0 or not line.endswith(_MORE) or line.count(b'"', 0, place) != _QUOTES_BEFORE:
+            place = line.find(_TEXT, stamp)
+            if place < 0 or not (line.startswith(head) and line.endswith(_MORE)) or line[stamp:place].strip(_STAMP):
                 break
             tokens.append(line[place + len(_TEXT) : -len(_MORE)])
         if not tokens:

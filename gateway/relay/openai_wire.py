@@ -13,17 +13,21 @@ from gateway.relay.event import Event, EventKind
 from gateway.relay.sse import raw_frame
 from gateway.relay.text_chunks import Mould, TextChunks
 
-_CONTENT_KEYS: Final = (
-    "content",
-    "tool_calls",
-    "reasoning_content",
-    "reasoning",
-    "refusal",
-    "function_call",
-    "audio",
-    "images",
-    "reasoning_details",
+_CONTENT_KEYS: Final = frozenset(
+    {
+        "content",
+        "tool_calls",
+        "reasoning_content",
+        "reasoning",
+        "refusal",
+        "function_call",
+        "audio",
+        "images",
+        "reasoning_details",
+    }
 )
+_SAYABLE: Final = (str, list, type(None))
+_CALLS: Final = (list, type(None))
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DONE: Final = b"[DONE]"
 _LOOKS: Final = 3
@@ -117,7 +121,7 @@ class ChunkReader:
         if chunk.get("error"):
             raise classify(status=None, body=chunk, keyed=self._keyed, key=self._key)
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or not all(_is_choice(choice) for choice in choices):
+        if not isinstance(choices, list) or not all(map(_is_choice, choices)):
             self.skipped += 1
             return []
         given = chunk.get("usage")
@@ -135,7 +139,7 @@ class ChunkReader:
     def _told(
         self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, split_usage: bool, data: bytes
     ) -> Event:
-        kind = EventKind.CONTENT if any(_says(choice) for choice in choices) else EventKind.OPENING
+        kind = EventKind.CONTENT if any(map(_says, choices)) else EventKind.OPENING
         self._said = self._said or kind is EventKind.CONTENT
         finished = self._ends(choices)
         if finished:
@@ -206,7 +210,7 @@ class ChunkReader:
             "created": self._created,
             "model": self._model,
         }
-        return {**head, **{key: value for key, value in chunk.items() if key not in head}}
+        return {**head, **chunk, **head}
 
 
 def _is_choice(value: object) -> bool:
@@ -216,20 +220,27 @@ def _is_choice(value: object) -> bool:
     delta = value.get("delta")
     if not isinstance(delta, dict):
         return delta is None
-    return isinstance(delta.get("content"), str | list | None) and isinstance(delta.get("tool_calls"), list | None)
+    return isinstance(delta.get("content"), _SAYABLE) and isinstance(delta.get("tool_calls"), _CALLS)
 
 
 def _is_usage(value: object) -> bool:
     """Token counts as they must be: upstream's own extras beside them are passed on unread."""
     if not isinstance(value, dict) or not value:
         return False
-    counts = [value[key] for key in _COUNTS if value.get(key) is not None]
-    return all(type(count) is int and count >= 0 for count in counts)
+    for key in _COUNTS:
+        count = value.get(key)
+        if count is not None and (type(count) is not int or count < 0):
+            return False
+    return True
 
 
 def _says(choice: Mapping[str, object]) -> bool:
     delta = choice.get("delta")
-    return isinstance(delta, dict) and any(delta.get(key) for key in _CONTENT_KEYS)
+    if isinstance(delta, dict):
+        for key, value in delta.items():
+            if value and key in _CONTENT_KEYS:
+                return True
+    return False
 
 
 def chunk_of(completion: Mapping[str, object]) -> dict[str, object]:

@@ -31,7 +31,8 @@ class TextChunks:
         """The chunks for texts that stand in upstream's JSON as ``tokens``, as one event; ``None`` if one of them is no text, or
         an empty one."""
         try:
-            texts = orjson.loads(b"[" + b",".join(tokens) + b"]")
+            # No text can hold the line ends between them, so that none can reach from one token into the next.
+            texts = orjson.loads(b"[" + b",\n".join(tokens) + b"]")
         except orjson.JSONDecodeError:
             return None
         if len(texts) != len(tokens) or not all(type(text) is str and text for text in texts):

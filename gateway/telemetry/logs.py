@@ -45,12 +45,21 @@ class LineFormatter(logging.Formatter):
         super().__init__()
         self._form = form
         self._redactor = redactor
+        self._second = -1
+        self._time = ""
+
+    def _when(self, created_s: float) -> str:
+        """The second of a record; the next ones are of the same."""
+        second = int(created_s)
+        if second != self._second:
+            self._second, self._time = second, time.strftime(_TIME_FORMAT, time.gmtime(second))
+        return self._time
 
     def format(self, record: logging.LogRecord) -> str:
         ours = record.name.startswith("gateway.")
-        extra = {key: value for key, value in vars(record).items() if ours and key not in _STANDARD_FIELDS}
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS} if ours else {}
         name = record.name.removeprefix("gateway.")
-        when = time.strftime(_TIME_FORMAT, time.gmtime(record.created))
+        when = self._when(record.created)
         message = record.getMessage()
         trouble = self.formatException(record.exc_info) if record.exc_info else ""
         if self._form == "json":
@@ -66,7 +75,7 @@ class LineFormatter(logging.Formatter):
 def _plain(value: object) -> str:
     """A fact as one word, quoted where it is more than one: what a caller or an upstream said cannot forge another line."""
     text = str(value)
-    if text and text.isprintable() and not any(mark in text for mark in ' "='):
+    if text and text.isprintable() and not (" " in text or '"' in text or "=" in text):
         return text
     return json.dumps(text, ensure_ascii=False)
 

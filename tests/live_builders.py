@@ -70,6 +70,11 @@ class CountingBackend:
         for chunk in self.chunks:
             yield chunk
 
+    async def embed(
+        self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
+    ) -> Mapping[str, object]:
+        return {"object": "list", "data": []}
+
     async def close(self) -> None:
         self.closed += 1
 

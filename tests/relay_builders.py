@@ -123,6 +123,11 @@ class ScriptedBackend:
         finally:
             self.closed += 1
 
+    async def embed(
+        self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
+    ) -> Mapping[str, object]:
+        raise self._failed or UpstreamFailed("nothing is embedded here", failure="gone")
+
     async def close(self) -> None:
         """Nothing is held."""
 

@@ -23,7 +23,9 @@ USAGE = {
 def a_wire(**request: Any) -> AnswerWire:
     """The wire of one request, with the same ids and time each time it is made."""
     dialect = Responses(new_id=lambda: "1f", now_s=lambda: 1_700_000_000.9)
-    return dialect.asked(orjson.dumps({"model": "planner", "input": "Hi", **request})).wire
+    wire = dialect.asked(orjson.dumps({"model": "planner", "input": "Hi", **request})).wire
+    assert wire is not None
+    return wire
 
 
 def a_chunk(

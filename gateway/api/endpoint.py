@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.dialect import Asked, Dialect
 from gateway.api.errors import error_headers, error_status
-from gateway.api.exchange import Exchange
+from gateway.api.exchange import Exchange, cloud_header
 from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
 from gateway.domain.ports import Journal
 from gateway.errors import GatewayStopping, RequestFailed, RolegateError
@@ -128,6 +128,7 @@ async def send_error(error: RolegateError, *, dialect: Dialect, exchange: Exchan
     headers = {**error_headers(error), **exchange.headers()}
     if isinstance(error, RequestFailed):
         headers["x-rolegate-attempts"] = str(len(error.attempts))
+        headers |= cloud_header(error.attempts)
     await send_body(send, status=status, body=dialect.error(error), headers=raw_headers(headers))
     exchange.refused(error, status=status)
 

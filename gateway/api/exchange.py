@@ -4,7 +4,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.types import Scope
@@ -12,7 +12,7 @@ from starlette.types import Scope
 from gateway.api.reply import Headers, raw_headers
 from gateway.domain.ports import Journal
 from gateway.domain.record import RequestRecord
-from gateway.errors import RequestFailed, RolegateError
+from gateway.errors import AttemptFacts, RequestFailed, RolegateError
 from gateway.relay.answer import Answer, StreamingAnswer
 
 _log = logging.getLogger(__name__)
@@ -61,8 +61,7 @@ class Exchange:
             headers["x-rolegate-overhead-ms"] = f"{max(overhead_s, 0.0) * 1000:.2f}"
             if answer.fallback_reason:
                 headers["x-rolegate-fallback-reason"] = answer.fallback_reason
-            if deployment.cloud:
-                headers["x-rolegate-cloud"] = "true"
+        headers |= cloud_header(answer.attempts)
         if self._traced and isinstance(answer, Answer):
             steps = (f"{one.model}={one.failure or 'ok'};ms={one.ms:.1f}" for one in answer.attempts)
             headers["x-rolegate-trace"] = ", ".join(steps)
@@ -141,7 +140,7 @@ class Exchange:
             failure=failure,
             model=str(deployment.ref) if deployment is not None else "",
             generation=self.generation,
-            cloud=deployment.cloud if deployment is not None else False,
+            cloud=any(one.left_the_machine for one in attempts),
             attempts=attempts,
             fallback_reason=answer.fallback_reason if answer is not None else "",
             prompt_tokens=_count(usage, "prompt_tokens"),
@@ -151,6 +150,11 @@ class Exchange:
             message=message,
         )
         self._journal.record(record)
+
+
+def cloud_header(attempts: Sequence[AttemptFacts]) -> dict[str, str]:
+    """The header of answers for which data has left the machine, whether the cloud's answer was the one or not."""
+    return {"x-rolegate-cloud": "true"} if any(one.left_the_machine for one in attempts) else {}
 
 
 def _count(usage: Mapping[str, object] | None, key: str) -> int | None:

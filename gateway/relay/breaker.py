@@ -14,6 +14,8 @@ FAILURES_TO_OPEN: Final = 3
 WINDOW_S: Final = 60.0
 FIRST_OPEN_S: Final = 5.0
 LONGEST_OPEN_S: Final = 300.0
+LONGEST_HOLD_S: Final = 3600.0
+"""What is believed of a longer pause: some servers name years, and nothing else would end it."""
 
 
 class BreakerKey(NamedTuple):
@@ -59,6 +61,7 @@ class _Breaker:
     trial: bool = False
     held: bool = False
     held_until_s: float | None = None
+    failed_s: float = 0.0
     failure: FailureClass | None = None
     message: str = ""
 
@@ -90,9 +93,12 @@ class Breakers:
         one.trial = True
         return True
 
-    def succeeded(self, key: BreakerKey) -> None:
-        """A request was answered there in full: whatever was held against it is forgotten."""
-        self._by_key.pop(key, None)
+    def succeeded(self, key: BreakerKey, *, begun_s: float, trial: bool) -> None:
+        """A request that began at ``begun_s`` was answered there in full: whatever was held against it is forgotten. One that
+        began before the last failure says nothing about what came after, unless it was the trial."""
+        one = self._by_key.get(key)
+        if one is not None and (trial or begun_s >= one.failed_s):
+            del self._by_key[key]
 
     def released(self, key: BreakerKey, *, trial: bool) -> None:
         """A request ended there without saying anything about the deployment (the caller left, or asked for nonsense)."""
@@ -115,14 +121,14 @@ class Breakers:
             self.released(key, trial=trial)
             return
         one = self._by_key.setdefault(key, _Breaker())
-        one.failure, one.message = failure, message
+        one.failed_s, one.failure, one.message = now_s, failure, message
         if trial:
             one.trial = False
         if failure in {FailureClass.AUTH, FailureClass.GONE}:
             one.held, one.held_until_s = True, None
             return
         if retry_after_s is not None:
-            one.held, one.held_until_s = True, now_s + retry_after_s
+            one.held, one.held_until_s = True, now_s + min(retry_after_s, LONGEST_HOLD_S)
             return
         one.failures.append(now_s)
         if one.open_until_s is not None:

@@ -7,7 +7,14 @@ from typing import Final, Literal
 
 from gateway.domain.failure import FailureClass
 from gateway.errors import Unsupported, UpstreamFailed
-from gateway.relay.fields import Check, a_boolean, a_number, a_stop, a_whole_number, an_object, check_fields, wrong
+from gateway.relay.fields import (
+    SAMPLING,
+    Check,
+    a_boolean,
+    a_whole_number,
+    check_fields,
+    wrong,
+)
 from gateway.relay.inquiry import Operation
 from gateway.relay.json_object import model_of, read_object, wants_usage
 from gateway.relay.needs import Needs, answer_tokens_of, effort_of
@@ -106,22 +113,10 @@ def _is_text(value: object) -> bool:
 
 
 _FIELDS: Final[Mapping[str, Check]] = {
+    **SAMPLING,
     "suffix": ("a text", _is_text),
-    "stream": a_boolean(),
-    "stream_options": an_object(),
-    "n": a_whole_number(1, 128),
     "best_of": a_whole_number(1, 20),
     "echo": a_boolean(),
     "logprobs": a_whole_number(0, MAX_LOGPROBS),
-    "temperature": a_number(0, 2),
-    "top_p": a_number(0, 1),
-    "min_p": a_number(0, 1),
-    "top_k": a_whole_number(-1),
-    "presence_penalty": a_number(-2, 2),
-    "frequency_penalty": a_number(-2, 2),
-    "seed": a_whole_number(-(1 << 63), (1 << 63) - 1),
-    "max_tokens": a_whole_number(1),
-    "stop": a_stop(),
-    "logit_bias": an_object(),
     "user": ("a string", _is_text),
 }

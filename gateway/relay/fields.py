@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import orjson
@@ -73,3 +74,23 @@ def kind_of(value: object) -> str:
         return f"a text of {len(value):,} characters"
     text = orjson.dumps(value).decode()
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+SAMPLING: Final[Mapping[str, Check]] = MappingProxyType(
+    {
+        "stream": a_boolean(),
+        "stream_options": an_object(),
+        "n": a_whole_number(1, 128),
+        "temperature": a_number(0, 2),
+        "top_p": a_number(0, 1),
+        "min_p": a_number(0, 1),
+        "top_k": a_whole_number(-1),
+        "presence_penalty": a_number(-2, 2),
+        "frequency_penalty": a_number(-2, 2),
+        "seed": a_whole_number(-(1 << 63), (1 << 63) - 1),
+        "max_tokens": a_whole_number(1),
+        "stop": a_stop(),
+        "logit_bias": an_object(),
+    }
+)
+"""The fields that every request for generated text has in common."""

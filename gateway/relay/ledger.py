@@ -70,7 +70,7 @@ class Ledger:
     def succeeded(self) -> None:
         """Its answer is whole."""
         if self.open is not None:
-            self._breakers.succeeded(self._keys[self.open])
+            self._breakers.succeeded(self._keys[self.open], begun_s=self._begun_s, trial=self._trial)
             self.open = None
 
     def fail(self, failed: UpstreamFailed, *, delivered: bool) -> UpstreamFailed:
@@ -144,6 +144,7 @@ class Ledger:
                 failure=failure,
                 status=status,
                 ms=round(took_s * 1000, 3),
+                cloud=self._deployments[index].cloud,
             )
         )
 

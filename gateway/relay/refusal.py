@@ -70,6 +70,17 @@ def held_back(
         for deployment, standing, reason in zip(deployments, standings, ruled_out, strict=True)
         if not reason and standing.state is State.HELD
     ]
+    if not held:
+        rule = FAILURE_RULES[FailureClass.TIMEOUT]
+        return RequestFailed(
+            f'no time was left to call a deployment of role "{role}"',
+            code=rule.code,
+            http_status=rule.status,
+            openai_type=rule.openai_type,
+            source="gateway",
+            attempts=(),
+            hint="the role's deadline total_s is over before an attempt begins",
+        )
     reasons = "; ".join(f"{deployment.ref}: {standing.failure}: {standing.message}" for deployment, standing in held)
     first, standing = held[0]
     failure = standing.failure or FailureClass.OVERLOADED

@@ -6,7 +6,14 @@ from functools import cached_property
 from typing import Final
 
 from gateway.errors import Unsupported
-from gateway.relay.fields import a_boolean, a_number, a_stop, a_whole_number, an_object, check_fields, wrong
+from gateway.relay.fields import (
+    SAMPLING,
+    a_boolean,
+    a_whole_number,
+    an_object,
+    check_fields,
+    wrong,
+)
 from gateway.relay.inquiry import Operation
 from gateway.relay.json_object import model_of, read_object, wants_usage
 from gateway.relay.needs import Needs, needs_of
@@ -154,22 +161,10 @@ def _is_tool_choice(value: object) -> bool:
 
 
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
-    "stream": a_boolean(),
-    "stream_options": an_object(),
-    "n": a_whole_number(1, 128),
-    "temperature": a_number(0, 2),
-    "top_p": a_number(0, 1),
-    "min_p": a_number(0, 1),
-    "top_k": a_whole_number(-1),
-    "presence_penalty": a_number(-2, 2),
-    "frequency_penalty": a_number(-2, 2),
-    "seed": a_whole_number(-(1 << 63), (1 << 63) - 1),
-    "max_tokens": a_whole_number(1),
+    **SAMPLING,
     "max_completion_tokens": a_whole_number(1),
-    "stop": a_stop(),
     "logprobs": a_boolean(),
     "top_logprobs": a_whole_number(0, MAX_TOP_LOGPROBS),
-    "logit_bias": an_object(),
     "tool_choice": ('"none", "auto", "required" or an object that names a function', _is_tool_choice),
     "parallel_tool_calls": a_boolean(),
     "response_format": an_object(),

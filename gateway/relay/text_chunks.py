@@ -30,6 +30,9 @@ class TextChunks:
     def event(self, tokens: Sequence[bytes]) -> Event | None:
         """The chunks for texts that stand in upstream's JSON as ``tokens``, as one event; ``None`` if one of them is no text, or
         an empty one."""
+        if not all(token.startswith(b'"') and token.endswith(b'"') for token in tokens):
+            # White space around a text is still JSON, and would come between the lines of the caller's stream.
+            return None
         try:
             # No text can hold the line ends between them, so that none can reach from one token into the next.
             texts = orjson.loads(b"[" + b",\n".join(tokens) + b"]")

@@ -79,8 +79,10 @@ class Walk:
         Raises ``RequestFailed`` when nothing is left to try, ``BadRequest`` for what a lane cannot express.
         """
         while True:
+            # What comes out of the choice is about the request, and no deployment's failure.
+            index = None if self._pending is not None else await self._choose()
             try:
-                pending = self._pending or await self._approach()
+                pending = self._pending if index is None else await self._approach(index)
                 if isinstance(pending, _Pending):
                     self._pending = pending
                     if not await self._loaded(pending):
@@ -148,10 +150,9 @@ class Walk:
         self._leave()
         self.passage.ledger.release()
 
-    async def _approach(self) -> Ready | _Pending | None:
-        """Choose a deployment and find out whether it has to be loaded. ``None``: it is passed over for now."""
+    async def _approach(self, index: int) -> Ready | _Pending | None:
+        """Find out whether this deployment has to be loaded. ``None``: it is passed over for now."""
         passage = self.passage
-        index = await self._choose()
         call = self._call(index)
         lane = self._lanes[call.deployment.lane]
         passage.ledger.begin(index)

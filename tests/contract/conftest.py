@@ -1,4 +1,4 @@
-"""The official clients, in both manners, and the gateway they call."""
+"""The official clients, in both manners, the gateway they call, and LiteLLM kept off the network."""
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from client_builders import World, a_world
+from gateway.backend.library import load_library
 
 MANNERS = ("sync", "async")
 
@@ -29,6 +30,14 @@ def world(shared_world: World) -> World:
 def trust() -> ssl.SSLContext:
     """What the clients would each make anew, which takes them most of their time."""
     return ssl.create_default_context()
+
+
+@pytest.fixture
+def litellm_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that loading the library sets once per process, which the clean environment of each test takes away."""
+    load_library()
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    monkeypatch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
 
 
 @pytest.fixture(params=MANNERS)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import pytest
+
 from gateway.backend.router import LiteLLMBackend
 from gateway.domain.model import Lane, ModelRef, Provider
 from gateway.domain.ports import CompletionBackend
@@ -18,6 +20,13 @@ from plans import (
     a_role_plan,
 )
 
+ODD_WARNINGS: Final = (
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
+    pytest.mark.filterwarnings(
+        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
+    ),
+)
+"""Marks for tests that run LiteLLM: what it and its models make other libraries say."""
 KEY: Final = "sk-made-up-0123456789"
 GPT: Final = ModelRef(provider="openai", name="gpt-4o-mini")
 CLAUDE: Final = ModelRef(provider="anthropic", name="claude-sonnet-4-5")

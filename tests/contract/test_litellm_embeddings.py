@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from builders import a_provider
+from contract.litellm_builders import ODD_WARNINGS
 from fakes import faults
 from fakes.ollama import FakeOllama
 from fakes.upstream import FakeUpstream, UpstreamModel
-from gateway.backend.library import load_library
 from gateway.backend.router import LiteLLMBackend
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef
@@ -25,20 +25,7 @@ KEY = "sk-made-up-0123456789"
 SMALL = ModelRef(provider="openai", name="text-embedding-3-small")
 OTHER = ModelRef(provider="openai", name="bge-m3")
 CHAT = ModelRef(provider="openai", name="gpt-4o-mini")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
-    pytest.mark.filterwarnings(
-        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
-    ),
-]
-
-
-@pytest.fixture(autouse=True)
-def litellm_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that loading the library sets once per process, which the clean environment of each test takes away."""
-    load_library()
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    monkeypatch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from builders import a_provider
-from contract.litellm_builders import CLAUDE, GPT, HELLO, KEY, a_backend, chunks
+from contract.litellm_builders import CLAUDE, GPT, HELLO, KEY, ODD_WARNINGS, a_backend, chunks
 from fakes import faults
 from fakes.replies import Reply, ToolCall
 from fakes.upstream import FakeUpstream, UpstreamModel
-from gateway.backend.library import load_library
 from gateway.backend.router import LiteLLMBackend
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef, ProviderKind
@@ -32,20 +31,7 @@ from plans import (
 )
 from relay_builders import a_relay, ask_whole
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
-    pytest.mark.filterwarnings(
-        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
-    ),
-]
-
-
-@pytest.fixture(autouse=True)
-def litellm_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that loading the library sets once per process, which the clean environment of each test takes away."""
-    load_library()
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    monkeypatch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 
 @pytest.fixture

@@ -6,16 +6,11 @@ from typing import Any
 
 import pytest
 
-from contract.litellm_builders import CLAUDE, GPT, KEY, a_backend, chunks
+from contract.litellm_builders import CLAUDE, GPT, KEY, ODD_WARNINGS, a_backend, chunks
 from fakes.upstream import FakeUpstream
 from gateway.backend.library import load_library
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
-    pytest.mark.filterwarnings(
-        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
-    ),
-]
+pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 CALLBACK_LISTS = (
     "callbacks",
@@ -26,14 +21,6 @@ CALLBACK_LISTS = (
     "_async_success_callback",
     "_async_failure_callback",
 )
-
-
-@pytest.fixture(autouse=True)
-def litellm_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that loading the library sets once per process, which the clean environment of each test takes away."""
-    load_library()
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    monkeypatch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
 
 
 @pytest.fixture

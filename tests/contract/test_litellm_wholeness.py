@@ -6,19 +6,13 @@ from typing import Any
 
 import pytest
 
-from contract.litellm_builders import CLAUDE, GPT, HELLO, KEY, a_backend, chunks
+from contract.litellm_builders import CLAUDE, GPT, HELLO, KEY, ODD_WARNINGS, a_backend, chunks
 from fakes import faults
 from fakes.replies import Reply, ToolCall
 from fakes.upstream import FakeUpstream
-from gateway.backend.library import load_library
 from gateway.backend.router import LiteLLMBackend
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
-    pytest.mark.filterwarnings(
-        "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"
-    ),
-]
+pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 5, "model": "far", "system_fingerprint": "fp_1"}
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -27,14 +21,6 @@ TOOL = {"type": "function", "function": {"name": "look_up", "description": "Look
 OTHER = {"type": "function", "function": {"name": "note", "description": "Notes.", "parameters": CITY}}
 TOKEN = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}
 NAMED = {"id": "call_a", "type": "function", "function": {"name": "look_up", "arguments": '{"city":"Rome"}'}}
-
-
-@pytest.fixture(autouse=True)
-def litellm_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that loading the library sets once per process, which the clean environment of each test takes away."""
-    load_library()
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    monkeypatch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ def messages_of(*items: Any) -> Any:
 
 def settings_of(**content: Any) -> dict[str, Any]:
     asked = Responses().asked(orjson.dumps({"model": "planner", "input": "Hi", **content}))
+    assert asked.wire is not None
     response: dict[str, Any] = orjson.loads(asked.wire.whole({"choices": []}))
     return response
 

@@ -42,9 +42,25 @@ def test_one_request_tries_it_again_and_the_others_keep_away() -> None:
     assert breakers.begin(KEY, now_s=5)
     assert state(breakers, now_s=5) is State.COOLING
     assert not breakers.begin(KEY, now_s=5)
-    breakers.succeeded(KEY)
+    breakers.succeeded(KEY, begun_s=5, trial=True)
     assert state(breakers, now_s=5) is State.READY
     assert not breakers.begin(KEY, now_s=6)
+
+
+def test_an_answer_that_began_before_the_trouble_does_not_end_it() -> None:
+    breakers = Breakers()
+    fail(breakers, 10, 10, 10)
+    breakers.succeeded(KEY, begun_s=3, trial=False)
+    assert state(breakers, now_s=11) is State.COOLING
+    breakers.succeeded(KEY, begun_s=11, trial=False)
+    assert state(breakers, now_s=11) is State.READY
+
+
+def test_a_pause_of_years_is_taken_for_an_hour() -> None:
+    breakers = Breakers()
+    breakers.failed(KEY, failure=FailureClass.RATE_LIMIT, now_s=0, trial=False, retry_after_s=999_999_999)
+    assert breakers.standing(KEY, now_s=1).until_s == 3600
+    assert state(breakers, now_s=3601) is State.READY
 
 
 def test_each_failed_trial_doubles_the_rest_up_to_five_minutes() -> None:

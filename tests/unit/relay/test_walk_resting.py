@@ -160,3 +160,11 @@ async def test_the_caller_may_leave_while_a_retry_after_is_waited_for() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
+
+
+async def test_a_request_without_any_time_is_refused_at_once() -> None:
+    async with FakeUpstream() as lab, a_relay(urls={"lab": lab.base_url}) as relay:
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, a_route(a_lab(), deadlines=Deadlines(total_s=0.000001)))
+    assert caught.value.status == 504
+    assert caught.value.message == 'no time was left to call a deployment of role "planner"'

@@ -16,5 +16,5 @@ class Chat:
         request = ChatRequest.parse(body)
         return Asked(inquiry=request, wire=ChatWire(include_usage=request.include_usage))
 
-    def error(self, error: RolegateError) -> bytes:
+    def error(self, error: RolegateError, *, request_id: str) -> bytes:
         return error_body(error)

@@ -30,7 +30,7 @@ class Completions:
         request = CompletionRequest.parse(body)
         return Asked(inquiry=request, wire=CompletionWire(include_usage=request.include_usage))
 
-    def error(self, error: RolegateError) -> bytes:
+    def error(self, error: RolegateError, *, request_id: str) -> bytes:
         """See ``Dialect.error``."""
         return error_body(error)
 

@@ -27,5 +27,5 @@ class Dialect(Protocol):
     def asked(self, body: bytes) -> Asked:
         """Read a request body. Raises ``BadRequest`` naming the field at fault in the caller's own terms, or ``Unsupported``."""
 
-    def error(self, error: RolegateError) -> bytes:
-        """The body of an error answer."""
+    def error(self, error: RolegateError, *, request_id: str) -> bytes:
+        """The body of an error answer to the request with this id."""

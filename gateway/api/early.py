@@ -19,7 +19,7 @@ def early_error(error: RolegateError, *, scope: Scope, headers: Mapping[str, str
     request_id = request_id_of(scope)
     ids = {"x-request-id": request_id, **({"request-id": request_id} if in_messages else {})}
     return Response(
-        Messages().error(error) if in_messages else error_body(error),
+        Messages().error(error, request_id=request_id) if in_messages else error_body(error),
         status_code=error_status(error),
         headers={**(headers or {}), **error_headers(error), **ids},
         media_type="application/json",

@@ -14,5 +14,5 @@ class Embeddings:
     def asked(self, body: bytes) -> Asked:
         return Asked(inquiry=EmbeddingRequest.parse(body))
 
-    def error(self, error: RolegateError) -> bytes:
+    def error(self, error: RolegateError, *, request_id: str) -> bytes:
         return error_body(error)

@@ -129,7 +129,9 @@ async def send_error(error: RolegateError, *, dialect: Dialect, exchange: Exchan
     if isinstance(error, RequestFailed):
         headers["x-rolegate-attempts"] = str(len(error.attempts))
         headers |= cloud_header(error.attempts)
-    await send_body(send, status=status, body=dialect.error(error), headers=raw_headers(headers))
+    await send_body(
+        send, status=status, body=dialect.error(error, request_id=exchange.request_id), headers=raw_headers(headers)
+    )
     exchange.refused(error, status=status)
 
 

@@ -39,8 +39,8 @@ class Messages:
         )
         return Asked(inquiry=inquiry, wire=wire)
 
-    def error(self, error: RolegateError) -> bytes:
-        return orjson.dumps(messages_error(error))
+    def error(self, error: RolegateError, *, request_id: str) -> bytes:
+        return orjson.dumps(messages_error(error, request_id=request_id))
 
 
 def count_tokens(body: bytes) -> bytes:

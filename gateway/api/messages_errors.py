@@ -25,8 +25,8 @@ _TOO_LONG: Final = "prompt is too long"
 """Anthropic's own words for it: its API has no code for this, so clients that shorten a conversation look for them."""
 
 
-def messages_error(error: RolegateError) -> dict[str, object]:
-    """``{"type": "error", "error": {...}, "request_id": null}``. ``type`` follows from the status; ``code``, ``param``,
+def messages_error(error: RolegateError, *, request_id: str | None = None) -> dict[str, object]:
+    """``{"type": "error", "error": {...}, "request_id"}``. ``type`` follows from the status; ``code``, ``param``,
     ``source`` and ``attempts`` are the gateway's own, as on the chat wire."""
     content = error_object(error)["error"]
     facts = dict(content) if isinstance(content, dict) else {}
@@ -38,7 +38,7 @@ def messages_error(error: RolegateError) -> dict[str, object]:
     return {
         "type": "error",
         "error": {**facts, "type": _type_of(error), "message": message},
-        "request_id": None,
+        "request_id": request_id,
     }
 
 

@@ -9,17 +9,22 @@ from starlette.types import Receive, Send
 from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow
 from gateway.relay.patience import Patience
 
+MAX_VALUE_CHARS: Final = 2_000
+"""Longer header values than this are cut: some clients and proxies refuse them."""
 BODY_S: Final = 60.0
 
 Headers = list[tuple[bytes, bytes]]
 
 
 def raw_headers(headers: Mapping[str, str]) -> Headers:
-    """Header values are made safe for the wire: upstream words may end up in them."""
-    return [
-        (name.encode("latin-1"), " ".join(value.split()).encode("latin-1", "replace"))
-        for name, value in headers.items()
-    ]
+    """Header values are made safe for the wire: upstream words may end up in them, with whatever characters."""
+    return [(name.encode("latin-1"), _value(value)) for name, value in headers.items()]
+
+
+def _value(text: str) -> bytes:
+    if not text.isascii() or not text.isprintable():
+        text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return text[:MAX_VALUE_CHARS].encode("latin-1", "replace")
 
 
 async def send_body(send: Send, *, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

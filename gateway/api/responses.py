@@ -42,6 +42,6 @@ class Responses:
         )
         return Asked(inquiry=inquiry, wire=ResponsesWire(head=head))
 
-    def error(self, error: RolegateError) -> bytes:
+    def error(self, error: RolegateError, *, request_id: str) -> bytes:
         """See ``Dialect.error``."""
         return error_body(error)

@@ -116,6 +116,9 @@ def upstream_failed(
     )
     status = None if answer is None else answer.status_code
     message = found.message or _SENTENCES.get(failure) or (f"status {status} without a message" if status else "")
+    if failure is FailureClass.AUTH:
+        # Providers repeat part of the key in their words.
+        message = "the provider refused the gateway's key" + (f" (status {status})" if status else "")
     if status is not None and 300 <= status < 400:
         message = "the provider answered with a redirect, which is not followed"
     return UpstreamFailed(

@@ -8,8 +8,9 @@ from gateway.errors import UpstreamFailed
 from gateway.relay.event import Event, EventKind
 from gateway.relay.needs import answer_tokens_of
 
-RESTART_CHARACTERS: Final = 24
-"""A continuation that repeats this much of the beginning has begun anew: chance does not go so far."""
+RESTART_CHARACTERS: Final = 8
+"""A continuation that repeats this much of the beginning counts as begun anew. Chance may go so far now and then: better an
+answer that ends with its error than one that says something twice."""
 BEGAN_ANEW: Final = "began the answer anew: it does not support completion of one that is there"
 """Says nothing of any feature that a request may ask for: what a model refuses is remembered by these words."""
 

@@ -44,7 +44,7 @@ class OpenAILane:
         """See ``ModelLane.load``."""
 
         async def start() -> None:
-            await self._endpoint(call)
+            await self._endpoint(call, within_s=call.whole_load_s)
 
         return self._loads.begin(breaker_key(call.deployment), start, load_s=call.whole_load_s)
 
@@ -76,16 +76,17 @@ class OpenAILane:
             closes_unsaid=not call.provider.cloud,
         )
 
-    async def _endpoint(self, call: Call) -> Endpoint:
+    async def _endpoint(self, call: Call, *, within_s: float | None = None) -> Endpoint:
+        within_s = call.load_s if within_s is None else within_s
         resolving = self._endpoints.resolve(call.ref, context_tokens=call.deployment.context_tokens)
         try:
             if call.provider.kind is not ProviderKind.EMBEDDED:
                 # There is nothing to wait for.
                 return await resolving
-            async with asyncio.timeout(call.load_s):
+            async with asyncio.timeout(within_s):
                 return await resolving
         except TimeoutError as exc:
-            message = f"the model was not ready within {call.load_s:g} s"
+            message = f"the model was not ready within {within_s:g} s"
             raise UpstreamFailed(message, failure=FailureClass.TIMEOUT) from exc
         except ProviderDown as exc:
             raise UpstreamFailed(exc.message, failure=FailureClass.TRANSPORT) from exc

@@ -26,6 +26,8 @@ _CONTENT_KEYS: Final = frozenset(
         "reasoning_details",
     }
 )
+_BROKE_OFF: Final = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "insufficient_system_resource"})
+"""What servers call the finish of an answer that has none."""
 _SAYABLE: Final = (str, list, type(None))
 _CALLS: Final = (list, type(None))
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -184,6 +186,9 @@ class ChunkReader:
             index, reason = choice.get("index"), choice.get("finish_reason")
             number = index if isinstance(index, int) else 0
             if isinstance(reason, str) and reason:
+                if reason in _BROKE_OFF:
+                    message = f'upstream broke off its answer (finish_reason "{reason}")'
+                    raise UpstreamFailed(message, failure=FailureClass.TRUNCATED, spoken=True)
                 self._open.discard(number)
                 self._ended.add(number)
                 ended = True

@@ -438,11 +438,11 @@ async def test_an_unreadable_chunk_counts_as_a_cut_stream(backend: LiteLLMBacken
     assert (await failure(backend)).failure is FailureClass.TRUNCATED
 
 
-async def test_a_key_that_upstream_echoes_is_not_in_the_message(
+async def test_what_upstream_says_of_a_refused_key_is_not_in_the_message(
     backend: LiteLLMBackend, upstream: FakeUpstream
 ) -> None:
     upstream.fail(faults.status(401, f'{{"error": {{"message": "wrong key {KEY}"}}}}'))
-    assert str(await failure(backend)) == "wrong key **********"
+    assert str(await failure(backend)) == "the provider refused the gateway's key (status 401)"
 
 
 async def test_without_a_key_nothing_is_sent(upstream: FakeUpstream) -> None:

@@ -69,7 +69,14 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 def children() -> list[psutil.Process]:
     """The engine's; tests before these may have left a gateway running beside them."""
-    return [one for one in psutil.Process().children(recursive=True) if "-P" in one.cmdline()]
+    return [one for one in psutil.Process().children(recursive=True) if _is_engines(one)]
+
+
+def _is_engines(process: psutil.Process) -> bool:
+    try:
+        return "-P" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def request(endpoint: Endpoint, question: str, **fields: object) -> dict[str, object]:

@@ -55,7 +55,7 @@ def test_a_request_becomes_an_inquiry_and_the_wire_for_its_answer() -> None:
 def test_a_refusal_has_the_shape_of_every_error() -> None:
     with pytest.raises(BadRequest) as caught:
         Completions().asked(b'{"model":"writer"}')
-    assert orjson.loads(Completions().error(caught.value))["error"]["param"] == "prompt"
+    assert orjson.loads(Completions().error(caught.value, request_id="req-1"))["error"]["param"] == "prompt"
 
 
 def test_a_whole_answer_is_what_openai_clients_expect() -> None:

@@ -31,15 +31,15 @@ def a_failure(status: int, code: str = "upstream_error", message: str = "it brok
     ],
 )
 def test_the_type_of_an_error_follows_from_its_status(status: int, kind: str) -> None:
-    assert orjson.loads(Messages().error(a_failure(status))) == {
+    assert orjson.loads(Messages().error(a_failure(status), request_id="req-1")) == {
         "type": "error",
         "error": {"type": kind, "message": "it broke", "code": "upstream_error", "source": "upstream", "attempts": []},
-        "request_id": None,
+        "request_id": "req-1",
     }
 
 
 def test_an_error_about_a_field_names_it() -> None:
-    error = orjson.loads(Messages().error(Unsupported("container: no", param="container")))["error"]
+    error = orjson.loads(Messages().error(Unsupported("container: no", param="container"), request_id="req-1"))["error"]
     assert error == {
         "type": "invalid_request_error",
         "message": "container: no",
@@ -58,4 +58,4 @@ def test_an_error_about_a_field_names_it() -> None:
 )
 def test_a_prompt_that_is_too_long_is_told_in_the_words_clients_look_for(message: str, said: str) -> None:
     error = a_failure(400, "context_length_exceeded", message)
-    assert orjson.loads(Messages().error(error))["error"]["message"] == said
+    assert orjson.loads(Messages().error(error, request_id="req-1"))["error"]["message"] == said

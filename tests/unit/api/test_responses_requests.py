@@ -416,6 +416,6 @@ def test_an_unknown_include_is_refused() -> None:
 
 
 def test_an_error_has_the_shape_of_every_other() -> None:
-    body = orjson.loads(Responses().error(BadRequest("input: wrong", param="input")))
+    body = orjson.loads(Responses().error(BadRequest("input: wrong", param="input"), request_id="req-1"))
     assert body["error"]["message"] == "input: wrong"
     assert (body["error"]["type"], body["error"]["param"]) == ("invalid_request_error", "input")

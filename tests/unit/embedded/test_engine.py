@@ -67,8 +67,15 @@ async def engine(tiny_llama: Path, tmp_path: Path, clock: SteppedClock) -> Async
 
 
 def children() -> list[psutil.Process]:
-    """The processes this one started and has not reaped."""
-    return psutil.Process().children(recursive=True)
+    """The engine's processes that this one started and has not reaped; others may run beside them."""
+    return [one for one in psutil.Process().children(recursive=True) if _is_engines(one)]
+
+
+def _is_engines(process: psutil.Process) -> bool:
+    try:
+        return "-P" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 async def until(condition: Callable[[], bool]) -> None:

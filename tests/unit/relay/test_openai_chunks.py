@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.domain.failure import FailureClass
 from gateway.errors import UpstreamFailed
 from gateway.relay.event import Event, EventKind
 from gateway.relay.gather import Gathered
@@ -167,3 +168,13 @@ def test_a_byte_order_mark_and_a_missing_last_blank_line_do_no_harm() -> None:
     parser = SseParser()
     assert parser.feed(b"\xef\xbb\xbfdata: a\n\ndata: b") == [b"a"]
     assert parser.finish() == [b"b"]
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_a_finish_that_is_none_is_a_cut_answer(reason: str) -> None:
+    reader = a_reader()
+    reader.read(orjson.dumps({"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}]}))
+    with pytest.raises(UpstreamFailed) as caught:
+        reader.read(orjson.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}))
+    assert caught.value.failure == FailureClass.TRUNCATED
+    assert caught.value.message == f'upstream broke off its answer (finish_reason "{reason}")'

@@ -54,7 +54,7 @@ class Endpoint:
         patience = Patience()
         try:
             body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
-            asked = self._dialect.asked(body)
+            asked = self._asked(body, exchange=exchange)
             exchange.stream = asked.inquiry.stream
             with self._switchboard.admit() as generation:
                 exchange.generation = generation.number
@@ -75,6 +75,14 @@ class Endpoint:
         finally:
             patience.close()
 
+    def _asked(self, body: bytes, *, exchange: Exchange) -> Asked:
+        try:
+            return self._dialect.asked(body)
+        except RolegateError:
+            if self._switchboard.started:
+                exchange.name_role(body, roles=self._switchboard.live.roles)
+            raise
+
     async def _say_goodbye(self, exchange: Exchange, *, send: Send) -> None:
         """The gateway is stopping: no answer may look whole that is not."""
         error = GatewayStopping()
@@ -91,11 +99,18 @@ class Endpoint:
         inquiry, request_id = asked.inquiry, exchange.request_id
         if asked.wire is not None:
             answer = await self._relay.answer(
-                inquiry=inquiry, wire=asked.wire, route=route, request_id=request_id, patience=patience
+                inquiry=inquiry,
+                wire=asked.wire,
+                route=route,
+                request_id=request_id,
+                patience=patience,
+                abandoned=exchange.abandoned,
             )
         else:
             assert isinstance(inquiry, EmbeddingRequest)  # noqa: S101  (what has no wire is one)
-            answer = await self._relay.embed(request=inquiry, route=route, request_id=request_id)
+            answer = await self._relay.embed(
+                request=inquiry, route=route, request_id=request_id, abandoned=exchange.abandoned
+            )
         exchange.answer = answer
         headers = exchange.answer_headers(answer)
         exchange.begun = True

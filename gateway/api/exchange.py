@@ -4,9 +4,10 @@ import logging
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+import orjson
 from starlette.types import Scope
 
 from gateway.api.reply import Headers, raw_headers
@@ -37,6 +38,7 @@ class Exchange:
         self.stream = False
         self.answer: Answer | StreamingAnswer | None = None
         """What the relay handed back, once it has."""
+        self._attempts: tuple[AttemptFacts, ...] = ()
         self.begun = False
         """The answer is on its way out."""
 
@@ -94,6 +96,20 @@ class Exchange:
         status = CALLER_GONE if self.answer is None else 200
         self._note(status=status, failure="cancelled", message="the caller went away")
 
+    def abandoned(self, attempts: tuple[AttemptFacts, ...]) -> None:
+        """These attempts had been made when the caller left."""
+        self._attempts = attempts
+
+    def name_role(self, body: bytes, *, roles: Collection[str]) -> None:
+        """For a request that is wrong in some other way: the role it asks for, if it is one."""
+        try:
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return
+        name = content.get("model") if isinstance(content, dict) else None
+        if isinstance(name, str) and name in roles:
+            self.role, self.is_role = name, True
+
     def _facts(self, status: int) -> dict[str, object]:
         facts: dict[str, object] = {"status": status, "request_id": self.request_id}
         if self.is_role:
@@ -105,6 +121,9 @@ class Exchange:
             facts["attempts"] = len(answer.attempts)
             if answer.fallback_reason:
                 facts["fallback"] = answer.fallback_reason
+        elif self._attempts:
+            facts["model"] = self._attempts[-1].model
+            facts["attempts"] = len(self._attempts)
         return facts
 
     def _tell(self, facts: dict[str, object]) -> None:
@@ -129,7 +148,7 @@ class Exchange:
         deployment = answer.deployment if answer is not None else None
         usage = answer.usage if answer is not None else None
         first_s = answer.first_token_s if answer is not None else None
-        attempts = answer.attempts if answer is not None else failed.attempts if failed is not None else ()
+        attempts = answer.attempts if answer is not None else failed.attempts if failed is not None else self._attempts
         record = RequestRecord(
             request_id=self.request_id,
             time_s=time.time() - (now - self._started),

@@ -333,5 +333,5 @@ def _curl(url: str, *, roles: Mapping[str, RolePlan]) -> str:
     if not names:
         return ""
     name = "planner" if "planner" in names else names[0]
-    body = f'{{"model": "{name}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+    body = f'{{"model": "{name}", "messages": [{{"role": "user", "content": "Say hello."}}], "max_tokens": 64}}'
     return f"curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"

@@ -43,6 +43,7 @@ class Ledger:
         self.open: int | None = None
         self._trial = False
         self._begun_s = 0.0
+        self._answered = False
         self.failed: list[Failed] = []
         self.last: tuple[Deployment, UpstreamFailed] | None = None
 
@@ -61,11 +62,13 @@ class Ledger:
         self._begun_s = self._clock.monotonic()
         self._trial = self._breakers.begin(self._keys[index], now_s=self._begun_s)
         self.open = index
+        self._answered = False
 
     def answered(self) -> None:
         """Its answer has begun; whether it comes to an end is told later."""
         if self.open is not None:
             self._note(self.open, failure="", status=200)
+            self._answered = True
 
     def succeeded(self) -> None:
         """Its answer is whole."""
@@ -129,8 +132,14 @@ class Ledger:
 
         return fail
 
+    def abandon(self) -> None:
+        """The caller went away while this attempt was open: it is noted as cancelled."""
+        if self.open is not None and not self._answered:
+            self._note(self.open, failure=FailureClass.CANCELLED.value, status=None)
+        self.release()
+
     def release(self) -> None:
-        """Whatever is still open ended without a verdict: the caller went away. Harmless when nothing is open."""
+        """Whatever is still open ended without a verdict. Harmless when nothing is open."""
         if self.open is not None:
             self._breakers.released(self._keys[self.open], trial=self._trial)
             self.open = None

@@ -1,6 +1,7 @@
 """One request through the ordered deployments of its role."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -10,7 +11,7 @@ from gateway.domain.model import Lane, ModelRef
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock
 from gateway.domain.role import Task
-from gateway.errors import BadRequest, NoCapableDeployment, NoModelForRole, Unsupported, UpstreamFailed
+from gateway.errors import AttemptFacts, BadRequest, NoCapableDeployment, NoModelForRole, Unsupported, UpstreamFailed
 from gateway.relay.admission import Admission
 from gateway.relay.answer import Answer, StreamingAnswer
 from gateway.relay.attempts import Candidate
@@ -30,6 +31,8 @@ from gateway.relay.walk import NOTICE_S, Ready, Walk
 from gateway.relay.wire import AnswerWire
 
 __all__ = ["Answer", "Relay", "StreamingAnswer", "with_defaults"]
+
+Abandoned = Callable[[tuple[AttemptFacts, ...]], None]
 
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _CHATS_ONLY: Final = frozenset(
@@ -71,9 +74,11 @@ class Relay:
         route: Route,
         request_id: str,
         patience: Patience | None = None,
+        abandoned: Abandoned | None = None,
     ) -> Answer | StreamingAnswer:
         """Answer a chat or completion request: whole, or, if the caller asked to stream, from its first content on (or from the
         first word that a model is loading). ``patience`` is that of the present task, if it has one already.
+        ``abandoned`` hears of the attempts so far when the caller leaves before anything is handed back.
 
         Raises ``BadRequest`` for what the caller got wrong, ``NoModelForRole`` for a role without deployments,
         ``NoCapableDeployment`` when the request's needs rule all of them out, ``RequestFailed`` when none answered.
@@ -93,11 +98,16 @@ class Relay:
                 return StreamingAnswer(walk, begun=begun, outgoing=outgoing)
             assert isinstance(begun, Opened)  # noqa: S101  (only who streams hears of loading)
             return _whole(walk, begun)
+        except asyncio.CancelledError:
+            _abandon(walk, tell=abandoned)
+            raise
         except BaseException:
             walk.close()
             raise
 
-    async def embed(self, *, request: EmbeddingRequest, route: Route, request_id: str) -> Answer:
+    async def embed(
+        self, *, request: EmbeddingRequest, route: Route, request_id: str, abandoned: Abandoned | None = None
+    ) -> Answer:
         """Answer an embedding request, with the errors of ``answer``."""
         walk = Walk(
             self._admit_embedding(request, route=route, request_id=request_id),
@@ -130,6 +140,9 @@ class Relay:
                     usage={"prompt_tokens": embeddings.prompt_tokens},
                     body=body,
                 )
+        except asyncio.CancelledError:
+            _abandon(walk, tell=abandoned)
+            raise
         finally:
             walk.close()
 
@@ -232,6 +245,13 @@ class Relay:
             started_s=self._clock.monotonic(),
             at_start=ledger.standings(),
         )
+
+
+def _abandon(walk: Walk, *, tell: Abandoned | None) -> None:
+    walk.passage.ledger.abandon()
+    walk.close()
+    if tell is not None:
+        tell(walk.passage.ledger.attempts)
 
 
 async def _embedded(walk: Walk, ready: Ready) -> Embeddings:

@@ -223,9 +223,11 @@ class Walk:
         if ready.call.provider.max_parallel is None:
             return ready
         begun_s = self.clock.monotonic()
-        self._place = await self._admission.enter(ready.call.provider, left_s=ready.call.left_s)
-        waited_s = self.clock.monotonic() - begun_s
-        self.passage.spent_s += waited_s
+        try:
+            self._place = await self._admission.enter(ready.call.provider, left_s=ready.call.left_s)
+        finally:
+            waited_s = self.clock.monotonic() - begun_s
+            self.passage.spent_s += waited_s
         return replace(ready, call=replace(ready.call, left_s=ready.call.left_s - waited_s))
 
     def _leave(self) -> None:

@@ -177,3 +177,24 @@ async def test_a_caller_who_leaves_closes_upstream_at_once(tmp_path: Path, strea
         await visit
         await ollama.until(lambda: ollama.active == 0)
     assert notebook.records[0].failure == "cancelled"
+
+
+async def test_a_caller_who_leaves_before_the_first_word_leaves_a_record_of_whom_was_asked(tmp_path: Path) -> None:
+    async with an_endpoint(tmp_path) as (endpoint, ollama, notebook):
+        ollama.fail(faults.hang(), route="/api/chat")
+        visitor = Visitor()
+        visit = visitor.visit(endpoint)
+        await ollama.until(lambda: bool(ollama.requests_to("/api/chat")))
+        visitor.left.set()
+        await visit
+    (record,) = notebook.records
+    assert (record.status, record.failure, record.role) == (499, "cancelled", "planner")
+    assert [(one.model, one.failure) for one in record.attempts] == [("ollama:llama3.1:8b", "cancelled")]
+
+
+async def test_a_wrong_request_is_recorded_under_the_role_that_it_asks_for(tmp_path: Path) -> None:
+    async with an_endpoint(tmp_path) as (endpoint, _, notebook):
+        visitor = Visitor(n=2)
+        await visitor.visit(endpoint)
+        assert visitor.headers["x-rolegate-role"] == "planner"
+    assert (notebook.records[0].status, notebook.records[0].role) == (501, "planner")

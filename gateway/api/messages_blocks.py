@@ -8,6 +8,7 @@ import orjson
 from gateway.api.messages_answer import call_id, is_object, tool_input
 from gateway.domain.failure import FailureClass
 from gateway.errors import UpstreamFailed
+from gateway.relay.gather import call_slot
 
 Said = Literal["text", "thinking"]
 
@@ -59,7 +60,7 @@ class Blocks:
 
     def call(self, delta: Mapping[str, object]) -> bytes:
         """The frames for a piece of a tool call. Raises ``UpstreamFailed`` for arguments that go on after their end."""
-        slot = self._slot(delta)
+        slot = call_slot(delta, calls=self._calls)
         call = self._calls.get(slot)
         frames = b""
         if call is None:
@@ -86,18 +87,6 @@ class Blocks:
             frames.append(self._stop())
         self._waiting = []
         return b"".join(frames)
-
-    def _slot(self, delta: Mapping[str, object]) -> int:
-        """Which call a piece belongs to; where a server leaves the index out, a new id begins a new call."""
-        index = delta.get("index")
-        if isinstance(index, int):
-            return index
-        latest = max(self._calls, default=-1)
-        given = delta.get("id")
-        known = next((slot for slot, call in self._calls.items() if given and call.given_id == given), None)
-        if known is not None:
-            return known
-        return latest + 1 if given or latest < 0 else latest
 
     def _amid_a_call(self) -> bool:
         return isinstance(self._open, _Call) and not is_object(self._open.arguments)

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from gateway.api.responses_head import ResponseHead, usage_of
 from gateway.api.responses_output import CallItem, Item, SpokenItem, Tell, logprobs_of
+from gateway.relay.gather import call_slot
 
 _CUT_BY: Final = MappingProxyType({"length": "max_output_tokens", "content_filter": "content_filter"})
 
@@ -119,7 +120,7 @@ class Draft:
             self._spoken = None
 
     def _call(self, delta: Mapping[str, object]) -> None:
-        call = self._calls.setdefault(self._slot(delta), _Call())
+        call = self._calls.setdefault(call_slot(delta, calls=self._calls), _Call())
         given, function = delta.get("id"), delta.get("function")
         call.given_id = _text(given) or call.given_id
         pieces = function if isinstance(function, Mapping) else {}
@@ -131,17 +132,6 @@ class Draft:
             call.waiting.append(arguments)
         if call.name and call.given_id:
             self._open_call(call)
-
-    def _slot(self, delta: Mapping[str, object]) -> int:
-        """Which call a piece belongs to; where a server leaves the index out, a new id begins a new call."""
-        index = delta.get("index")
-        if isinstance(index, int):
-            return index
-        latest, given = max(self._calls, default=-1), _text(delta.get("id"))
-        known = next((slot for slot, call in self._calls.items() if given and call.given_id == given), None)
-        if known is not None:
-            return known
-        return latest + 1 if given or latest < 0 else latest
 
     def _open_call(self, call: "_Call") -> None:
         """Tell of a call, now that its id and name are there, or nothing more comes."""

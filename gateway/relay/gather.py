@@ -1,9 +1,29 @@
 """The chunks of one answer, put together for a caller who did not ask to stream."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 _THOUGHTS: Final = "thinking_blocks"
+
+
+class Named(Protocol):
+    """A tool call under way, as far as its id is known."""
+
+    @property
+    def given_id(self) -> object: ...
+
+
+def call_slot(delta: Mapping[str, object], *, calls: Mapping[int, Named]) -> int:
+    """Which of ``calls`` a piece belongs to; where a server leaves the index out, a new id begins a new call."""
+    index = delta.get("index")
+    if isinstance(index, int):
+        return index
+    latest = max(calls, default=-1)
+    given = delta.get("id")
+    known = next((slot for slot, call in calls.items() if given and call.given_id == given), None)
+    if known is not None:
+        return known
+    return latest + 1 if given or latest < 0 else latest
 
 
 class Gathered:
@@ -91,20 +111,8 @@ class _Choice:
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, Mapping):
-                self._calls.setdefault(self._slot(call), _Call()).add(call)
+                self._calls.setdefault(call_slot(call, calls=self._calls), _Call()).add(call)
         self._message.add(delta)
-
-    def _slot(self, delta: Mapping[str, object]) -> int:
-        """Which call a delta belongs to; where a server leaves the index out, a new id begins a new call."""
-        index = delta.get("index")
-        if isinstance(index, int):
-            return index
-        latest = max(self._calls, default=-1)
-        given = delta.get("id")
-        known = next((slot for slot, call in self._calls.items() if given and call.given_id == given), None)
-        if known is not None:
-            return known
-        return latest + 1 if given or latest < 0 else latest
 
     def whole(self, *, index: int) -> dict[str, object]:
         said = self._message.whole()

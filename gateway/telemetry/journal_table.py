@@ -85,12 +85,15 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
 
 def laid_out(connection: sqlite3.Connection) -> bool:
     """Whether the table is there; not so in a file that nothing was written to yet. Raises ``UnknownLayout``."""
-    ((layout,),) = connection.execute("PRAGMA user_version").fetchall()
+    # One statement sees one state of the file: a gateway may be laying it out at this moment.
+    ((layout, filled),) = connection.execute(
+        "SELECT user_version, EXISTS (SELECT 1 FROM sqlite_master) FROM pragma_user_version"
+    ).fetchall()
     if layout == LAYOUT:
         return True
     if layout:
         raise UnknownLayout(f"its layout is {layout}, and this version knows layout {LAYOUT}")
-    if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
+    if filled:
         raise UnknownLayout("it is the database of something else")
     return False
 

@@ -13,14 +13,21 @@ class Load:
 
     __slots__ = ("_task", "begun_here")
 
-    def __init__(self, task: asyncio.Task[None], *, begun_here: bool) -> None:
+    def __init__(self, task: asyncio.Future[None], *, begun_here: bool) -> None:
         self._task = task
         self.begun_here = begun_here
+
+    @staticmethod
+    def over() -> "Load":
+        """Of a model that needs none: it has ended well."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ended.set_result(None)
+        return Load(ended, begun_here=False)
 
     def when_failed(self, tell: Callable[[UpstreamFailed], None]) -> None:
         """``tell`` of the failure, should it fail: for a load that nobody waits for."""
 
-        def ended(task: asyncio.Task[None]) -> None:
+        def ended(task: asyncio.Future[None]) -> None:
             failed = None if task.cancelled() else task.exception()
             if isinstance(failed, UpstreamFailed):
                 tell(failed)

@@ -13,7 +13,7 @@ from gateway.domain.role import Deadlines, Task
 from gateway.errors import RequestFailed, UpstreamFailed
 from gateway.relay.breaker import BreakerKey
 from gateway.relay.embedding_request import EmbeddingRequest
-from gateway.relay.loads import Loads
+from gateway.relay.loads import Load, Loads
 from gateway.relay.route import Route
 from relay_builders import a_deployment, a_route, ask
 
@@ -188,3 +188,9 @@ async def test_a_load_that_fails_is_a_failed_attempt_of_all_who_waited() -> None
         assert isinstance(end, RequestFailed)
         assert (end.status, end.failure_code) == (503, "model_load_failed")
         assert [one.failure for one in end.attempts] == ["load_failed"]
+
+
+async def test_a_load_that_nothing_needs_is_over() -> None:
+    load = Load.over()
+    assert await load.done(within_s=0)
+    assert not load.begun_here

@@ -35,7 +35,7 @@ carry facts and build their own message.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class RolegateError(Exception):
@@ -281,8 +281,7 @@ class UpstreamFailed(RolegateError):
         self.prompt_tokens = prompt_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptFacts:
+class AttemptFacts(NamedTuple):
     """One attempt as the caller may see it: reference, failure class (empty for success), upstream's status, milliseconds.
     ``cloud``: the request went to a model that is not on the operator's machines."""
 

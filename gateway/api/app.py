@@ -1,7 +1,7 @@
 """The ASGI application, assembled in one place: routes, then what wraps them, in order."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -132,11 +132,11 @@ class _HotPath:
         self._app = app
         self._hot = hot
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         app = self._app
         if scope["type"] == "http" and scope["method"] == "POST":
             app = self._hot.get(scope["path"], app)
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
 
 class _LastLine:

@@ -43,6 +43,7 @@ class CompletionWire:
     """
 
     __slots__ = ("_include_usage", "_offsets")
+    is_chat: Final = False
 
     def __init__(self, *, include_usage: bool) -> None:
         self._include_usage = include_usage

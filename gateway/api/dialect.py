@@ -1,15 +1,13 @@
 """The wires that callers speak, as the data plane's one endpoint sees them."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.errors import RolegateError
 from gateway.relay.inquiry import Inquiry
 from gateway.relay.wire import AnswerWire
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """A request as the relay takes it, and how its answer is to be written: ``wire`` is ``None`` for embeddings, whose answer has
     one form only."""
 

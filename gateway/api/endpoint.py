@@ -10,10 +10,11 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.dialect import Asked, Dialect
 from gateway.api.errors import error_headers, error_status
 from gateway.api.exchange import Exchange, cloud_header
+from gateway.api.http_protocol import CALLER, Caller
 from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
 from gateway.domain.ports import Journal
 from gateway.errors import GatewayStopping, RequestFailed, RolegateError
-from gateway.relay.answer import Answer, StreamingAnswer
+from gateway.relay.answer import Outlet, StreamingAnswer
 from gateway.relay.embedding_request import EmbeddingRequest
 from gateway.relay.patience import Patience
 from gateway.relay.relay import Relay
@@ -52,8 +53,11 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, endpoint=self._dialect.name, journal=self._journal)
         patience = Patience()
+        caller: Caller | None = scope.get("extensions", {}).get(CALLER)
         try:
-            body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
+            body = caller.body() if caller is not None else None
+            if not body or len(body) > self._body_limit_bytes:
+                body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
             asked = self._asked(body, exchange=exchange)
             exchange.stream = asked.inquiry.stream
             with self._switchboard.admit() as generation:
@@ -63,8 +67,11 @@ class Endpoint:
                 exchange.role = name if exchange.is_role else ""
                 route = generation.route(name)
                 exchange.role = name
-                work = self._answer(asked, route=route, exchange=exchange, patience=patience, send=send)
-                await until_gone(work, receive=receive)
+                work = self._answer(asked, route=route, exchange=exchange, patience=patience, send=send, caller=caller)
+                if caller is not None:
+                    await _while_there(work, caller=caller, worker=patience.task)
+                else:
+                    await until_gone(work, receive=receive)
         except CallerGone:
             exchange.gone()
         except asyncio.CancelledError:
@@ -95,7 +102,16 @@ class Endpoint:
                     await send({"type": "http.response.body", "body": last_words, "more_body": True})
                     exchange.answered()
 
-    async def _answer(self, asked: Asked, *, route: Route, exchange: Exchange, patience: Patience, send: Send) -> None:
+    async def _answer(
+        self,
+        asked: Asked,
+        *,
+        route: Route,
+        exchange: Exchange,
+        patience: Patience,
+        send: Send,
+        caller: Caller | None,
+    ) -> None:
         inquiry, request_id = asked.inquiry, exchange.request_id
         if asked.wire is not None:
             answer = await self._relay.answer(
@@ -114,14 +130,14 @@ class Endpoint:
         exchange.answer = answer
         headers = exchange.answer_headers(answer)
         exchange.begun = True
-        if isinstance(answer, Answer):
+        if isinstance(answer, StreamingAnswer):
+            await _send_stream(answer, headers=headers, send=send, outlet=caller)
+        elif caller is None or not caller.reply(answer.body, headers=headers):
             await send_body(send, status=200, body=answer.body, headers=headers)
-        else:
-            await _send_stream(answer, headers=headers, send=send)
         exchange.answered()
 
 
-async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send) -> None:
+async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send, outlet: Outlet | None) -> None:
     """Pass frames on as they come. A broken answer is not ended: the server then cuts the connection, which no client takes for
     a clean end."""
 
@@ -130,7 +146,7 @@ async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send)
 
     try:
         await send({"type": "http.response.start", "status": 200, "headers": [*_SSE_HEADERS, *headers]})
-        await answer.deliver(write)
+        await answer.deliver(write, outlet=outlet)
     finally:
         await answer.aclose()
     if not (answer.failed or answer.stopped):
@@ -150,8 +166,29 @@ async def send_error(error: RolegateError, *, dialect: Dialect, exchange: Exchan
     exchange.refused(error, status=status)
 
 
+async def _while_there(work: Coroutine[object, object, None], *, caller: Caller, worker: asyncio.Task[object]) -> None:
+    """Do the work, as ``worker``; it is cancelled at once when the caller disconnects (then ``CallerGone``)."""
+    gone = False
+
+    def left() -> None:
+        nonlocal gone
+        gone = True
+        worker.cancel()
+
+    caller.when_gone(left)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if gone:
+            worker.uncancel()
+            raise CallerGone from None
+        raise
+    finally:
+        caller.when_gone(None)
+
+
 async def until_gone(work: Coroutine[object, object, None], *, receive: Receive) -> None:
-    """Do the work; it is cancelled at once when the caller disconnects (then ``CallerGone``)."""
+    """The same for a server that has nothing but ASGI's messages."""
     worker = asyncio.current_task()
     assert worker is not None  # noqa: S101  (code that awaits runs in a task)
     gone = False

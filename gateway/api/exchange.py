@@ -5,6 +5,7 @@ import random
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import orjson
@@ -18,6 +19,7 @@ from gateway.relay.answer import Answer, StreamingAnswer
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
+_EMPTY_RECORD: Final = MappingProxyType({**vars(logging.makeLogRecord({})), "name": _log.name})
 CALLER_GONE: Final = 499
 """What the log says of a request whose caller went away; nobody is there to be sent it."""
 
@@ -135,10 +137,7 @@ class Exchange:
         bad = "broke_off" in facts or (isinstance(status, int) and status >= 500)
         level = logging.WARNING if bad else logging.INFO
         if _log.isEnabledFor(level):
-            # Made by hand: the usual way looks for the caller's place in the source, for every request.
-            record = logging.LogRecord(_log.name, level, "", 0, self._endpoint, None, None)
-            vars(record).update(facts)
-            _log.handle(record)
+            _log.handle(_Told(level, self._endpoint, facts))
 
     def _note(self, *, status: int, failure: str, message: str, failed: RequestFailed | None = None) -> None:
         if self._journal is None:
@@ -159,7 +158,7 @@ class Exchange:
             failure=failure,
             model=str(deployment.ref) if deployment is not None else "",
             generation=self.generation,
-            cloud=any(one.left_the_machine for one in attempts),
+            cloud=left_the_machine(attempts),
             attempts=attempts,
             fallback_reason=answer.fallback_reason if answer is not None else "",
             prompt_tokens=_count(usage, "prompt_tokens"),
@@ -171,9 +170,26 @@ class Exchange:
         self._journal.record(record)
 
 
+class _Told(logging.LogRecord):
+    """One request as a line of the log. The usual way looks for the caller's place in the source, and takes a path apart that is
+    not there, for every request."""
+
+    def __init__(self, level: int, message: str, facts: Mapping[str, object]) -> None:
+        now_s = time.time()
+        vars(self).update(
+            _EMPTY_RECORD, msg=message, levelno=level, levelname=logging.getLevelName(level), created=now_s,
+            msecs=now_s % 1 * 1000, **facts,
+        )  # fmt: skip
+
+
+def left_the_machine(attempts: Sequence[AttemptFacts]) -> bool:
+    """Did anything of the request go to a cloud?"""
+    return any(one.cloud and one.left_the_machine for one in attempts)
+
+
 def cloud_header(attempts: Sequence[AttemptFacts]) -> dict[str, str]:
     """The header of answers for which data has left the machine, whether the cloud's answer was the one or not."""
-    return {"x-rolegate-cloud": "true"} if any(one.left_the_machine for one in attempts) else {}
+    return {"x-rolegate-cloud": "true"} if left_the_machine(attempts) else {}
 
 
 def _count(usage: Mapping[str, object] | None, key: str) -> int | None:

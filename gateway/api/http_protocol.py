@@ -1,14 +1,18 @@
 """The server's side of a connection, with limits: how long the head of a request may be, and how many connections there are."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.errors import error_body
+from gateway.api.reply import Headers
 from gateway.errors import BadRequest, HeadTooLarge, RolegateError, TooManyConnections
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+CALLER: Final = "rolegate.caller"
+"""Under this name, among the extensions of a request's scope, stands its ``Caller``."""
 LINGER_S: Final = 1.0
 """How long a caller who is sent away may take to read why."""
 _REASONS: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
@@ -23,6 +27,72 @@ def bounded_protocol(*, max_connections: int) -> type[asyncio.Protocol]:
     return BoundedProtocol
 
 
+class Caller:
+    """The server's side of one request, past ASGI's messages: what needs no waiting is done at once. Implements ``Outlet``."""
+
+    __slots__ = ("_cycle", "_left")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._left: Callable[[], None] | None = None
+
+    @property
+    def answered(self) -> bool:
+        """The answer has been sent to its end."""
+        return self._cycle.response_complete
+
+    def body(self) -> bytes | None:
+        """The whole body of the request, if all of it has come."""
+        cycle = self._cycle
+        return None if cycle.more_body or cycle.disconnected else bytes(cycle.body)
+
+    def when_gone(self, left: Callable[[], None] | None) -> None:
+        """Call ``left`` when the caller goes away before the answer has ended; ``None``: no longer."""
+        self._left = left
+        cycle = self._cycle
+        if left is None or cycle.response_complete:
+            return
+        if cycle.disconnected:
+            left()
+        # The server stops reading when one request comes on the heels of another: nobody would see the caller leave.
+        cycle.flow.resume_reading()
+
+    def lost(self) -> None:
+        """For the connection: it is gone."""
+        cycle = self._cycle
+        if not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if self._left is not None:
+                self._left()
+
+    def reply(self, body: bytes, *, headers: Headers) -> bool:
+        """Send a whole JSON answer, status 200; false, with nothing sent, where that would have to wait."""
+        cycle = self._cycle
+        if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+            return False
+        parts = [STATUS_LINE[200], b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)]
+        for name, value in (*cycle.default_headers, *headers):
+            parts.append(b"%b: %b\r\n" % (name, value))
+        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        parts.append(body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.chunked_encoding = cycle.waiting_for_100_continue = False
+        cycle.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
+
+    def offer(self, frames: bytes) -> bool:
+        cycle = self._cycle
+        if not cycle.chunked_encoding or cycle.response_complete or cycle.disconnected or cycle.flow.write_paused:
+            return False
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
+        return True
+
+
 class _BoundedProtocol(HttpToolsProtocol):
     limit = 0
 
@@ -32,7 +102,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._at_hand_bytes = 0
         self._in_head = True
         self._refused = False
-        self._under_way: list[RequestResponseCycle] = []
+        self._under_way: list[Caller] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -61,10 +131,12 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
             return
         super().on_headers_complete()
-        if self._under_way and self._under_way[-1].response_complete:
-            self._under_way = [one for one in self._under_way if not one.response_complete]
+        if self._under_way and self._under_way[-1].answered:
+            self._under_way = [one for one in self._under_way if not one.answered]
         if self.cycle is not None:
-            self._under_way.append(self.cycle)
+            caller = Caller(self.cycle)
+            self._under_way.append(caller)
+            cast(MutableMapping[str, object], self.scope)["extensions"] = {CALLER: caller}
 
     def _headers_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -72,9 +144,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn tells only the last of several requests that were sent at once.
         for one in self._under_way:
-            if not one.response_complete:
-                one.disconnected = True
-                one.message_event.set()
+            one.lost()
         super().connection_lost(exc)
 
     def on_body(self, body: bytes) -> None:
@@ -91,7 +161,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: RolegateError) -> None:
         self._refused = True
-        if any(not one.response_complete for one in self._under_way):
+        if any(not one.answered for one in self._under_way):
             # An answer is under way: words in the middle of it would be taken for part of it.
             self.transport.close()
             return

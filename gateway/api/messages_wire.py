@@ -29,6 +29,7 @@ class MessagesWire:
     """
 
     __slots__ = ("_answer_id", "_begun", "_blocks", "_model", "_stopping")
+    is_chat: Final = False
 
     def __init__(
         self,

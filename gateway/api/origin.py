@@ -1,7 +1,7 @@
 """Who may speak to a gateway on loopback: no page of another site, by whatever name it reaches this address."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,14 +38,13 @@ class LoopbackOnly:
         self._allowed: set[bytes] = set()
         """The last values of ``Host`` that were found to be this machine."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             offence = self._offence(scope)
             if offence:
                 error = HostNotAllowed(f"{offence}; this gateway listens on loopback and answers only its own machine")
-                await early_error(error, scope=scope)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                return early_error(error, scope=scope)(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _offence(self, scope: Scope) -> str:
         for name, value in scope["headers"]:

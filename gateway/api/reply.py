@@ -1,6 +1,7 @@
 """Whole answers over ASGI, and request bodies with a limit: what every route needs, without a framework's cost per request."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -18,9 +19,10 @@ Headers = list[tuple[bytes, bytes]]
 
 def raw_headers(headers: Mapping[str, str]) -> Headers:
     """Header values are made safe for the wire: upstream words may end up in them, with whatever characters."""
-    return [(name.encode("latin-1"), _value(value)) for name, value in headers.items()]
+    return [(_value(name), _value(value)) for name, value in headers.items()]
 
 
+@lru_cache(maxsize=1024)
 def _value(text: str) -> bytes:
     if not text.isascii() or not text.isprintable():
         text = " ".join("".join(one if one.isprintable() else " " for one in text).split())

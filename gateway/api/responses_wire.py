@@ -22,6 +22,7 @@ class ResponsesWire:
     no ``[DONE]`` follows."""
 
     __slots__ = ("_draft", "_frames", "_head", "_number")
+    is_chat: Final = False
 
     def __init__(self, *, head: ResponseHead) -> None:
         self._head = head

@@ -30,11 +30,8 @@ CACHE_FILE: Final = "registry.sqlite"
 class SystemClock:
     """The clocks of this machine."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def time(self) -> float:
-        return time.time()
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
 
 
 class EnvironmentKeys:

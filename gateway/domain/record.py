@@ -1,12 +1,11 @@
 """What is remembered of a request once it is over."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.errors import AttemptFacts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestRecord:
+class RequestRecord(NamedTuple):
     """One request of the data plane. Nothing of what was asked or answered is in it.
 
     ``endpoint`` is the dialect's word (``chat``, ``embeddings``, …); ``role`` the role or model reference asked for, empty

@@ -1,22 +1,30 @@
 """What the relay hands back for one request."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from gateway.domain.failure import FAILURE_RULES, FailureClass
 from gateway.domain.plan import Deployment
 from gateway.errors import AttemptFacts, RequestFailed, RolegateError, UpstreamFailed
 from gateway.relay.opening import Opened, open_answer
 from gateway.relay.outgoing import Outgoing
+from gateway.relay.shortcut import Take
 from gateway.relay.walk import Loading, Walk
 
 Write = Callable[[bytes], Awaitable[None]]
+
+
+class Outlet(Protocol):
+    """The caller's connection, where it can be written to without waiting."""
+
+    def offer(self, frames: bytes) -> bool:
+        """Send this; false, with nothing sent, when the caller is gone or has not kept up with what has been sent."""
+
+
 _PREFILL: Final = "supports_prefill"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer. ``body`` is what the caller gets; ``usage`` the token counts, where upstream gave them; ``upstream_s`` the
     seconds spent waiting for anything but the gateway, failed attempts included; ``first_token_s`` the time of the first
     content on the relay's clock; ``fallback_reason`` is empty when the first deployment answered."""
@@ -46,6 +54,7 @@ class StreamingAnswer:
         self._opened = begun if isinstance(begun, Opened) else None
         self._loading = begun if isinstance(begun, Loading) else None
         self._first_token_s: float | None = None
+        self._outlet: Outlet | None = None
         self.error: RequestFailed | None = None
         self.stopped = False
 
@@ -84,13 +93,14 @@ class StreamingAnswer:
     def failed(self) -> bool:
         return self.error is not None
 
-    async def deliver(self, write: Write) -> None:
-        """Pass the answer on, frame by frame, as it comes.
+    async def deliver(self, write: Write, *, outlet: Outlet | None = None) -> None:
+        """Pass the answer on, frame by frame, as it comes; what can be written at once goes to ``outlet``, if there is one.
 
         When upstream fails, one event with the error takes the place of what is missing. Upstream is held open for the
         caller, so the total deadline holds for the caller's reading too.
         """
         self._walk.patience.move()
+        self._outlet = outlet
         try:
             if self._opened is None and not await self._await_opening(write):
                 return
@@ -134,10 +144,11 @@ class StreamingAnswer:
         watch = self._opened.watch
         try:
             await self._send(write, self._opened.frames)
-            while (events := await watch.next()) is not None:
-                frames = self._outgoing.frames(events)
-                if frames:
-                    await self._send(write, frames)
+            with self._walk.shortcut.to(self._straight()):
+                while (events := await watch.next()) is not None:
+                    frames = self._outgoing.frames(events)
+                    if frames:
+                        await self._send(write, frames)
             self._walk.succeeded()
             await self._send(write, self._outgoing.ending())
         except _Stopped:
@@ -145,6 +156,20 @@ class StreamingAnswer:
         except Exception as failed:  # noqa: BLE001 - whatever a lane or a wire raises, the caller gets an error event
             return await self._break_off(failed, write=write)
         return True
+
+    def _straight(self) -> Take | None:
+        """How text goes out without a wait, if it may."""
+        outlet, patience = self._outlet, self._walk.patience
+        if outlet is None or not self._outgoing.as_it_comes:
+            return None
+
+        def send(frames: bytes) -> bool:
+            if not outlet.offer(frames):
+                return False
+            patience.stir()
+            return True
+
+        return send
 
     async def _send(self, write: Write, frames: bytes) -> None:
         left_s = self._opened.watch.left_s if self._opened else self._walk.left_s

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.domain.failure import FAILURE_RULES, FailureClass
 from gateway.relay.breaker import Standing, State
@@ -15,8 +15,7 @@ BACKOFF_FACTOR: Final = 3.0
 _PATIENCE: Final = frozenset({FailureClass.RATE_LIMIT, FailureClass.OVERLOADED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One deployment of the role, in the plan's order. ``excluded`` says why it cannot serve this request at all, empty if it
     can. ``context_tokens`` is ``None`` where the provider decides it. ``cold`` says that the model is not loaded, and that the
     role would rather have one that is."""
@@ -37,7 +36,7 @@ class Failed:
     prompt_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Try:
     """Call this candidate, after ``wait_s``."""
 
@@ -68,6 +67,11 @@ def next_step(
     last = failed[-1] if failed else None
     if left_s <= 0:
         return Stop()
+    if last is None and standings[0].state is State.READY:
+        first = candidates[0]
+        if not first.excluded and not first.cold and _roomy(first, floor_tokens=0):
+            # Nearly every request: nothing has to be weighed.
+            return Try(index=0)
     if last is not None:
         if (last.delivered and not continuing) or not FAILURE_RULES[last.failure].moves_on:
             return Stop()

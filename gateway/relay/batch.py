@@ -16,6 +16,10 @@ class Reader(Protocol):
         """The event that the first of these pieces make together if they say nothing but more text, and how many they are;
         ``None`` and 0 if the first one has to be read by itself."""
 
+    def frames(self, pieces: Sequence[bytes]) -> bytes:
+        """The frames of the chat wire for these pieces, if all of them say nothing but more text; empty, with nothing remembered
+        of them, otherwise."""
+
     def read(self, piece: bytes) -> list[Event]:
         """The events of one piece. Raises ``UpstreamFailed``."""
 

@@ -39,8 +39,7 @@ class State(StrEnum):
     """It is not tried at all: no valid key, model gone, or it asked for a pause."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(NamedTuple):
     """``until_s`` is on the clock the caller of ``Breakers`` uses; ``None`` where only an event ends it. ``failure`` and
     ``message`` are what led here."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal
 
 from gateway.domain.failure import FailureClass
@@ -18,6 +17,7 @@ from gateway.relay.fields import (
 from gateway.relay.inquiry import Operation
 from gateway.relay.json_object import model_of, read_object, wants_usage
 from gateway.relay.needs import Needs, answer_tokens_of, effort_of
+from gateway.relay.once import once
 
 MAX_LOGPROBS: Final = 5
 
@@ -53,7 +53,7 @@ class CompletionRequest:
     def operation(self) -> Literal[Operation.COMPLETION]:
         return Operation.COMPLETION
 
-    @cached_property
+    @once
     def needs(self) -> Needs:
         """What it asks of a model."""
         texts = [text for key in ("prompt", "suffix") if isinstance(text := self.body.get(key), str)]

@@ -118,6 +118,11 @@ class Connections:
             loading=loading,
         )
 
+    @property
+    def now_s(self) -> float:
+        """The time on a clock that never goes back, in seconds."""
+        return self._clock.monotonic()
+
     def kept(self, url: str) -> HttpConnection | None:
         """An idle connection to the server of ``url``, if there is one."""
         idle = self._idle.get(self._target(url).origin)
@@ -236,23 +241,16 @@ class Asking:
     async def _send(self) -> HttpResponse:
         kept = self._connections.kept(self._url)
         if kept is not None:
-            loop = asyncio.get_running_loop()
-            begun_s = loop.time()
+            begun_s = self._connections.now_s
             try:
-                return await self._ask(kept)
+                return await kept.ask(*self._parts)
             except OSError:
-                spent_s = loop.time() - begun_s
+                spent_s = self._connections.now_s - begun_s
                 if not self._closes_unsaid or spent_s >= STALE_S:
                     raise
                 self._first_s = spent_s
-        return await self._ask(await self._connections.connect(self._url, connect_s=self._connect_s))
-
-    async def _ask(self, connection: HttpConnection) -> HttpResponse:
-        try:
-            return await connection.ask(*self._parts)
-        except BaseException:
-            connection.cut()
-            raise
+        connection = await self._connections.connect(self._url, connect_s=self._connect_s)
+        return await connection.ask(*self._parts)
 
     def _counted(self, failed: UpstreamFailed) -> UpstreamFailed:
         return failed if self._first_s is None else FailedAfterResend(failed, first_s=self._first_s)

@@ -1,7 +1,6 @@
 """How long each part of an attempt may take."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.domain.role import Deadlines
 
@@ -9,8 +8,7 @@ PREFILL_TOKENS_S: Final = 50.0
 """The slowest prompt processing that the default first-token deadline of a local model allows for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """The deadlines of one attempt, in seconds. ``load_s`` is ``None`` where nothing is loaded; ``total_s`` counts from the
     start of the request, over all its attempts."""
 
@@ -37,8 +35,13 @@ def limits(*, deadlines: Deadlines, cloud: bool, prompt_tokens: int = 0) -> Limi
         load_s=None if cloud else _or(deadlines.load_s, LOCAL.load_s or 0.0),
         first_token_s=first_token_s,
         gap_s=_or(deadlines.gap_s, base.gap_s),
-        total_s=_or(deadlines.total_s, base.total_s),
+        total_s=total_s(deadlines, cloud=cloud),
     )
+
+
+def total_s(deadlines: Deadlines, *, cloud: bool) -> float:
+    """The total deadline alone."""
+    return _or(deadlines.total_s, (CLOUD if cloud else LOCAL).total_s)
 
 
 def _or(value: float | None, default: float) -> float:

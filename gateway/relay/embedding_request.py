@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal
 
 from gateway.domain.model import Lane, Provider
@@ -12,6 +11,7 @@ from gateway.relay.fields import Check, a_whole_number, check_fields, wrong
 from gateway.relay.inquiry import Operation
 from gateway.relay.json_object import model_of, read_object
 from gateway.relay.needs import Needs, why_not
+from gateway.relay.once import once
 
 MAX_INPUTS: Final = 2048
 """How many inputs one request may hold, as OpenAI has it."""
@@ -62,12 +62,12 @@ class EmbeddingRequest:
     def include_usage(self) -> bool:
         return False
 
-    @cached_property
+    @once
     def needs(self) -> Needs:
         """What its longest text asks of a model: each input has the whole context for itself."""
         return Needs(texts=(max(self.texts, key=_most_tokens),) if self.texts else ())
 
-    @cached_property
+    @once
     def longest_tokens(self) -> int:
         """The length of the longest input that came as token numbers, exactly."""
         return max(map(len, self.tokens), default=0)

@@ -18,10 +18,10 @@ Check = tuple[str, Callable[[object], bool]]
 
 def check_fields(content: Mapping[str, object], checks: Mapping[str, Check]) -> None:
     """Raise ``BadRequest`` for the first field that is there, is not null, and fails its check."""
-    for key, (allowed, accepts) in checks.items():
-        value = content.get(key)
-        if value is not None and not accepts(value):
-            raise wrong(key, found=value, allowed=allowed)
+    for key, value in content.items():
+        check = checks.get(key)
+        if check is not None and value is not None and not check[1](value):
+            raise wrong(key, found=value, allowed=check[0])
 
 
 def a_number(low: float, high: float) -> Check:

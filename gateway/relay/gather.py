@@ -38,17 +38,21 @@ class Gathered:
 
     def add(self, chunk: Mapping[str, object]) -> None:
         """Take in the next chunk."""
+        head = self._head
         for key, value in chunk.items():
             if key == "usage":
                 self._usage = value or self._usage
-            elif key != "choices" and value is not None:
-                self._head.setdefault(key, value)
+            elif key not in head and key != "choices" and value is not None:
+                head[key] = value
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, Mapping):
+            if isinstance(choice, dict):
                 given = choice.get("index")
                 index = given if isinstance(given, int) else 0
-                self._choices.setdefault(index, _Choice()).add(choice)
+                known = self._choices.get(index)
+                if known is None:
+                    known = self._choices[index] = _Choice()
+                known.add(choice)
 
     def say(self, text: str) -> None:
         """Take in another piece of text for the first choice, which has begun."""
@@ -71,7 +75,7 @@ def _whole_thoughts(pieces: list[object]) -> list[object]:
     whole: list[object] = []
     open_block: dict[str, object] | None = None
     for piece in pieces:
-        if not isinstance(piece, Mapping) or piece.get("type") != "thinking":
+        if not isinstance(piece, dict) or piece.get("type") != "thinking":
             whole.append(piece)
             open_block = None
             continue
@@ -103,14 +107,14 @@ class _Choice:
         self._finish = choice.get("finish_reason") or self._finish
         self._stop = choice.get("stop_reason") or self._stop
         logprobs = choice.get("logprobs")
-        if isinstance(logprobs, Mapping):
+        if isinstance(logprobs, dict):
             self._logprobs.add(logprobs)
         delta = choice.get("delta")
-        if not isinstance(delta, Mapping):
+        if not delta or not isinstance(delta, dict):
             return
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
-            if isinstance(call, Mapping):
+            if isinstance(call, dict):
                 self._calls.setdefault(call_slot(call, calls=self._calls), _Call()).add(call)
         self._message.add(delta)
 
@@ -148,7 +152,7 @@ class _Call:
     def add(self, delta: Mapping[str, object]) -> None:
         self.given_id = delta.get("id") or self.given_id
         function = delta.get("function")
-        if isinstance(function, Mapping):
+        if isinstance(function, dict):
             self._name = function.get("name") or self._name
             arguments = function.get("arguments")
             if isinstance(arguments, str):

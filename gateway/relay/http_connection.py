@@ -6,6 +6,7 @@ general client costs several times what all the rest of the gateway does. The pa
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, cast
 
 import httptools
@@ -22,12 +23,13 @@ class NotHttp(OSError):
 class HttpResponse:
     """An answer whose head is there. ``headers`` have lower-case names; of one that is repeated the last counts."""
 
-    __slots__ = ("_connection", "_held_bytes", "_pieces", "complete", "headers", "reusable", "status")
+    __slots__ = ("_connection", "_held_bytes", "_past", "_pieces", "complete", "headers", "reusable", "status")
 
     def __init__(self, connection: "HttpConnection", *, status: int, headers: dict[str, str]) -> None:
         self._connection = connection
         self._pieces: list[bytes] = []
         self._held_bytes = 0
+        self._past: Callable[[bytes], bool] | None = None
         self.status = status
         self.headers = headers
         self.complete = False
@@ -43,17 +45,22 @@ class HttpResponse:
     @property
     def content_type(self) -> str:
         """The media type, in lower case, without parameters; what HTTP assumes where there is none."""
-        return self.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+        return _media_type(self.headers.get("content-type", "application/octet-stream"))
 
-    async def readany(self) -> bytes:
-        """What has come since the last call, or what comes next; nothing once the body is over.
+    async def readany(self, *, past: Callable[[bytes], bool] | None = None) -> bytes:
+        """What has come since the last call, or what comes next; nothing once the body is over. What comes while this waits is
+        offered to ``past`` first, which must not raise: it is only what ``past`` did not take that ends the wait.
 
         Raises ``OSError`` when the connection fails before that.
         """
         while not self._pieces:
             if self.complete:
                 return b""
-            await self._connection.more()
+            self._past = past
+            try:
+                await self._connection.more()
+            finally:
+                self._past = None
         pieces, self._pieces = self._pieces, []
         if self._held_bytes > HIGH_WATER_BYTES:
             self._connection.resume()
@@ -63,6 +70,19 @@ class HttpResponse:
     def close(self, *, keep: bool) -> None:
         """Done with it. The connection is kept if that is asked for and the answer came to its end, and cut otherwise."""
         self._connection.done(keep=keep and self.complete and self.reusable)
+
+    def settle(self) -> bool:
+        """For the connection: after all that came in one read. False when there is nothing for the reader to do."""
+        pieces = self._pieces
+        if pieces and self._past is not None:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self._past(data):
+                pieces.clear()
+                self._held_bytes = 0
+            else:
+                # The task has been woken: from here on it is its turn.
+                self._past = None
+        return bool(pieces) or self.complete
 
     def feed(self, piece: bytes) -> None:
         """For the connection: the next piece of the body."""
@@ -104,7 +124,7 @@ class HttpConnection(asyncio.Protocol):
         return self._response
 
     async def ask(self, *parts: bytes) -> HttpResponse:
-        """Send a request and wait for the head of its answer. Raises ``OSError``."""
+        """Send a request and wait for the head of its answer. Raises ``OSError``. The connection is cut when it does not come."""
         if self._error is not None:
             raise self._error
         assert self._transport is not None  # noqa: S101  (a connection is handed out once it is made)
@@ -114,19 +134,20 @@ class HttpConnection(asyncio.Protocol):
         self._head_bytes = 0
         self.used += 1
         self._transport.writelines(parts)
-        while (response := self.response) is None:
-            await self.more()
+        try:
+            while (response := self.response) is None:
+                await self.more()
+        except BaseException:
+            self.cut()
+            raise
         return response
 
-    async def more(self) -> None:
-        """Wait until something has come. Raises ``OSError`` when nothing more will."""
+    def more(self) -> asyncio.Future[None]:
+        """Await it until something has come. Raises ``OSError`` when nothing more will."""
         if self._error is not None:
             raise self._error
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def done(self, *, keep: bool) -> None:
         """The exchange is over."""
@@ -176,7 +197,9 @@ class HttpConnection(asyncio.Protocol):
         if not self._busy:
             # Nothing was asked: whatever this is, the next answer cannot be told from it.
             self.cut()
-        self._wake()
+        response = self._response
+        if before_head or response is None or response.settle() or self._error is not None:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         response = self._response
@@ -220,5 +243,11 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+@lru_cache(maxsize=64)
+def _media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()

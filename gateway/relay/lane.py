@@ -1,8 +1,7 @@
 """How one attempt travels: what a lane is given, and what it gives back."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.domain.model import ModelRef, Provider
 from gateway.domain.plan import Deployment
@@ -13,18 +12,19 @@ from gateway.relay.embedding_wire import Embeddings
 from gateway.relay.event import Event
 from gateway.relay.inquiry import Operation
 from gateway.relay.loads import Load
+from gateway.relay.shortcut import Shortcut
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """One call to one deployment.
 
-    ``body`` is the OpenAI request of the kind that ``operation`` says, with the role's defaults filled in. ``answer_id`` and
-    ``created`` (seconds since the epoch) name the answer where upstream does not. ``left_s`` is what remains of the total
-    deadline.
+    ``body`` is the OpenAI request of the kind that ``operation`` says, with the role's defaults filled in; ``stream``: the
+    caller reads along. ``answer_id`` and ``created`` (seconds since the epoch) name the answer where upstream does not.
+    ``left_s`` is what remains of the total deadline. Text may take the ``shortcut`` whenever it is open.
     """
 
     operation: Operation
+    stream: bool
     role: str
     deployment: Deployment
     provider: Provider
@@ -34,6 +34,7 @@ class Call:
     left_s: float
     answer_id: str
     created: int
+    shortcut: Shortcut
 
     @property
     def ref(self) -> ModelRef:

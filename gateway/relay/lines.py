@@ -32,6 +32,10 @@ class LineBuffer:
         self._hold(lines.pop())
         return lines
 
+    def whole(self, data: bytes) -> list[bytes] | None:
+        """See ``Splitter.whole``."""
+        return None if self._parts or not data.endswith(b"\n") else data[:-1].split(b"\n")
+
     @property
     def holds(self) -> bool:
         """Has the last line begun without an end so far?"""

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from gateway.domain.lesson import FEATURE_NAMES
 from gateway.domain.model import Lane, ModelRef, Provider
 from gateway.domain.plan import Deployment, Via
+from gateway.relay.once import once
 
 MESSAGE_TOKENS: Final = 4
 """What a chat template adds around one message, at least."""
@@ -35,7 +35,7 @@ _LACKING: Final = MappingProxyType(
 """What a request may need of a model → the words for a model without it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Needs:
     """What one request asks for. ``answer_tokens`` is the longest answer the caller allows, ``None`` if it did not say;
     ``effort`` the thinking effort it asks for, as written. ``images`` and ``audio`` count the parts of that kind; ``suffix``
@@ -55,7 +55,7 @@ class Needs:
     messages: int = 0
     texts: tuple[str, ...] = ()
 
-    @cached_property
+    @once
     def features(self) -> tuple[str, ...]:
         """The capability fields that a model must have to serve it."""
         asked = (self.tools, self.images, self.audio, self.json_schema, self.suffix)
@@ -69,13 +69,13 @@ class Needs:
         a model that cannot."""
         return self.features if self.effort in {None, "none"} else (*self.features, "supports_thinking")
 
-    @cached_property
+    @once
     def most_prompt_tokens(self) -> int:
         """More than the prompt can take with any tokenizer that falls back to bytes; cheap."""
         letters = sum(len(text) if text.isascii() else 4 * len(text) for text in self.texts)
         return letters + self._fixed_tokens
 
-    @cached_property
+    @once
     def prompt_tokens(self) -> int:
         """An estimate of the prompt's length, meant to be a little short rather than too long: upstream has the last word. Of a
         very long one only the first ``COUNTED_CHARS`` count."""
@@ -93,25 +93,37 @@ class Needs:
 def needs_of(body: Mapping[str, object]) -> Needs:
     """Read the needs off an OpenAI chat request that ``ChatRequest.parse`` has accepted."""
     messages = _mappings(body.get("messages"))
-    parts = [part for message in messages for part in _mappings(message.get("content"))]
+    texts: list[str] = []
+    parts: list[Mapping[str, object]] = []
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            texts.append(content)
+        elif content:
+            parts += _mappings(content)
+        if calls := message.get("tool_calls"):
+            texts += _arguments(calls)
+    texts += [text for part in parts if isinstance(text := part.get("text"), str)]
     tool_choice = body.get("tool_choice")
     tools = _mappings(body.get("tools")) if tool_choice != "none" else []
     response_format = body.get("response_format")
     answer_format = response_format.get("type") if isinstance(response_format, Mapping) else None
+    for tool in tools:
+        texts += _leaves(tool)
     images = [part for part in parts if part.get("type") == "image_url"]
     return Needs(
         tools=bool(tools),
         forced_tool=bool(tools) and (tool_choice == "required" or isinstance(tool_choice, Mapping)),
         images=len(images),
-        linked_images=any(not image_url(part).startswith("data:") for part in images),
-        audio=sum(1 for part in parts if part.get("type") == "input_audio"),
+        linked_images=any(not image_url(part).startswith("data:") for part in images) if images else False,
+        audio=sum(1 for part in parts if part.get("type") == "input_audio") if parts else 0,
         json_schema=answer_format == "json_schema",
         json_mode=answer_format == "json_object",
         logit_bias=bool(body.get("logit_bias")),
         effort=effort_of(body),
         answer_tokens=answer_tokens_of(body),
         messages=len(messages),
-        texts=tuple(_texts(messages, parts=parts, tools=tools)),
+        texts=tuple(texts),
     )
 
 
@@ -230,31 +242,16 @@ def _why_too_long(needs: Needs, *, context_tokens: int | None) -> str:
 
 
 def _mappings(value: object) -> list[Mapping[str, object]]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not value or isinstance(value, str) or not isinstance(value, list | Sequence):
         return []
-    return [item for item in value if isinstance(item, Mapping)]
+    return [item for item in value if isinstance(item, dict | Mapping)]
 
 
-def _texts(
-    messages: Sequence[Mapping[str, object]],
-    *,
-    parts: Sequence[Mapping[str, object]],
-    tools: Sequence[Mapping[str, object]],
-) -> Iterator[str]:
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            yield content
-        for call in _mappings(message.get("tool_calls")):
-            function = call.get("function")
-            if isinstance(function, Mapping):
-                yield str(function.get("arguments", ""))
-    for part in parts:
-        text = part.get("text")
-        if isinstance(text, str):
-            yield text
-    for tool in tools:
-        yield from _leaves(tool)
+def _arguments(calls: object) -> Iterator[str]:
+    for call in _mappings(calls):
+        function = call.get("function")
+        if isinstance(function, Mapping):
+            yield str(function.get("arguments", ""))
 
 
 def _leaves(value: object) -> Iterator[str]:

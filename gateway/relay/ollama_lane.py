@@ -149,6 +149,7 @@ class OllamaLane:
             keyed=keyed,
             key=key,
             account=account,
+            framing=call.stream,
         )
         body = (generate_request if text else native_request)(
             call.body,
@@ -165,7 +166,8 @@ class OllamaLane:
                 if not response.has_more:
                     yield (OPENED,)
                 lines = LineBuffer()
-                while not reader.done and (data := await response.readany()):
+                past = call.shortcut.past(lines, reader)
+                while not reader.done and (data := await response.readany(past=past)):
                     events, failed = read_batch(data, split=lines.feed, reader=reader, whose="Ollama")
                     if events:
                         yield events

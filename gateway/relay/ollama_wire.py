@@ -179,8 +179,8 @@ class NativeReader:
     """Native answer lines → OpenAI chunks, for one answer.
 
     ``answer_id``, ``created`` (seconds since the epoch) and ``model`` stand in every chunk. With ``parallel_tools`` off, tool
-    calls after the first are left out. ``keyed``, ``key`` and ``account`` are those of ``classify``. ``skipped`` counts lines
-    that could not be read.
+    calls after the first are left out. ``keyed``, ``key`` and ``account`` are those of ``classify``. ``framing`` off leaves the
+    frames out, for a caller who does not stream. ``skipped`` counts lines that could not be read.
     """
 
     __slots__ = (
@@ -189,6 +189,7 @@ class NativeReader:
         "_begun",
         "_calls",
         "_created",
+        "_framing",
         "_key",
         "_keyed",
         "_line_head",
@@ -210,6 +211,7 @@ class NativeReader:
         keyed: bool = False,
         key: Secret | None = None,
         account: bool = False,
+        framing: bool = True,
     ) -> None:
         self._answer_id = answer_id
         self._created = created
@@ -218,6 +220,7 @@ class NativeReader:
         self._keyed = keyed
         self._key = key
         self._account = account
+        self._framing = framing
         self._begun = False
         self._calls = 0
         self._told = False
@@ -256,27 +259,40 @@ class NativeReader:
 
     def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
         """See ``Reader.text``."""
-        head = self._line_head
-        if not head or self.done:
-            return None, 0
-        stamp = len(head)
-        tokens: list[bytes] = []
-        for line in pieces:
-            place = line.find(_TEXT, stamp)
-            if place < 0 or not (line.startswith(head) and line.endswith(_MORE)) or line[stamp:place].strip(_STAMP):
-                break
-            tokens.append(line[place + len(_TEXT) : -len(_MORE)])
+        tokens = self._tokens(pieces)
         if not tokens:
             return None, 0
-        if self._text_chunks is None:
-            self._text_chunks = TextChunks(head=self._head, choice={"finish_reason": None})
-        event = self._text_chunks.event(tokens)
+        event = self._chunks.event(tokens)
         if event is None and len(tokens) > 1:
             # One of them is not what it seems: each for itself, then.
             tokens = tokens[:1]
-            event = self._text_chunks.event(tokens)
+            event = self._chunks.event(tokens)
         self._told = self._told or event is not None
         return event, len(tokens)
+
+    def frames(self, pieces: Sequence[bytes]) -> bytes:
+        """See ``Reader.frames``. Only used once there has been text."""
+        tokens = self._tokens(pieces)
+        return self._chunks.frames(tokens) if len(tokens) == len(pieces) else b""
+
+    def _tokens(self, lines: Sequence[bytes]) -> list[bytes]:
+        """The JSON of the texts that the first of these lines are, if they are nothing else."""
+        tokens: list[bytes] = []
+        head = self._line_head
+        if head and not self.done:
+            stamp = len(head)
+            for line in lines:
+                place = line.find(_TEXT, stamp)
+                if place < 0 or not (line.startswith(head) and line.endswith(_MORE)) or line[stamp:place].strip(_STAMP):
+                    break
+                tokens.append(line[place + len(_TEXT) : -len(_MORE)])
+        return tokens
+
+    @property
+    def _chunks(self) -> TextChunks:
+        if self._text_chunks is None:
+            self._text_chunks = TextChunks(head=self._head, choice={"finish_reason": None}, framing=self._framing)
+        return self._text_chunks
 
     def _message(self, message: Mapping[str, object], *, logprobs: object) -> list[Event]:
         events: list[Event] = []

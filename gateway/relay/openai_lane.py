@@ -24,6 +24,7 @@ from gateway.relay.openai_embedding import openai_embed, read_openai_embeddings
 from gateway.relay.openai_text import TextReader, refused_text
 from gateway.relay.openai_wire import ChunkReader, chunk_of
 from gateway.relay.sse import SseParser
+from gateway.relay.text_chunks import Moulds
 
 
 class OpenAILane:
@@ -33,6 +34,7 @@ class OpenAILane:
         self._connections = connections
         self._endpoints = endpoints
         self._loads = Loads()
+        self._moulds = Moulds()
 
     async def resident(self, call: Call) -> bool:
         """See ``ModelLane.resident``. Only the embedded engine's models are loaded by us."""
@@ -100,7 +102,14 @@ class OpenAILane:
         keyed = _keyed(call, endpoint)
         text = call.operation is Operation.COMPLETION
         reader = (TextReader if text else ChunkReader)(
-            answer_id=call.answer_id, created=call.created, model=call.ref.name, keyed=keyed, key=endpoint.key
+            answer_id=call.answer_id,
+            created=call.created,
+            model=call.ref.name,
+            keyed=keyed,
+            key=endpoint.key,
+            framing=call.stream,
+            moulds=self._moulds,
+            model_key=call.ref,
         )
         body = openai_request(call, model=endpoint.model)
         async with self._post(
@@ -118,15 +127,17 @@ class OpenAILane:
                 message = f"upstream answered with {response.content_type}, not with a stream"
                 raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR, status=response.status)
             parser = SseParser()
-            while not reader.done and (data := await response.readany()):
+            past = call.shortcut.past(parser, reader)
+            while not reader.done and (data := await response.readany(past=past)):
                 events, failed = read_batch(data, split=parser.feed, reader=reader, whose="upstream")
                 if events:
                     yield events
                 if failed is not None:
                     raise failed
-            for rest in parser.finish():
-                if events := reader.read(rest):
-                    yield events
+            if not reader.done:
+                for rest in parser.finish():
+                    if events := reader.read(rest):
+                        yield events
             if not reader.finished:
                 raise UpstreamFailed("the answer ended without a finish signal", failure=FailureClass.TRUNCATED)
             await drain(response)

@@ -1,6 +1,6 @@
 """Chunks of an OpenAI-wire stream, read only as far as failover, usage and the caller's view need."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -11,7 +11,7 @@ from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify
 from gateway.relay.event import Event, EventKind
 from gateway.relay.sse import raw_frame
-from gateway.relay.text_chunks import Mould, TextChunks
+from gateway.relay.text_chunks import Mould, Moulds, TextChunks
 
 _CONTENT_KEYS: Final = frozenset(
     {
@@ -44,19 +44,23 @@ class ChunkReader:
     A chunk that is already as it should be is passed on byte for byte. Otherwise it is mended: one id and creation time for
     the whole answer (upstream's first, or ``answer_id`` and ``created``), ``model`` as given, the role in the first delta, one
     finish signal, and the token counts in a chunk of their own after it. ``keyed`` and ``key`` are those of ``classify``.
-    ``finished`` holds once every choice seen has finished; ``skipped`` counts what could not be read.
+    ``framing`` off leaves the frames out, for a caller who does not stream. ``moulds`` remember what the chunks of the model
+    ``model_key`` look like. ``finished`` holds once every choice seen has finished; ``skipped`` counts what could not be read.
     """
 
     __slots__ = (
         "_begun",
         "_created",
         "_ended",
+        "_framing",
         "_id",
         "_key",
         "_keyed",
         "_looks",
         "_model",
+        "_model_key",
         "_mould",
+        "_moulds",
         "_open",
         "_said",
         "_text_chunks",
@@ -65,12 +69,26 @@ class ChunkReader:
         "skipped",
     )
 
-    def __init__(self, *, answer_id: str, created: int, model: str, keyed: bool, key: Secret | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        answer_id: str,
+        created: int,
+        model: str,
+        keyed: bool,
+        key: Secret | None = None,
+        framing: bool = True,
+        moulds: Moulds | None = None,
+        model_key: Hashable = None,
+    ) -> None:
         self._id = answer_id
         self._created = created
         self._model = model
         self._keyed = keyed
         self._key = key
+        self._framing = framing
+        self._moulds = moulds
+        self._model_key = model_key
         self._begun = False
         self._open: set[int] = set()
         self._ended: set[int] = set()
@@ -84,15 +102,8 @@ class ChunkReader:
 
     def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
         """See ``Reader.text``."""
-        if self._mould is None or self._text_chunks is None or self._ended or self.done:
-            return None, 0
-        tokens: list[bytes] = []
-        for piece in pieces:
-            token = self._mould.cut(piece)
-            if token is None:
-                break
-            tokens.append(token)
-        if not tokens:
+        tokens = self._tokens(pieces)
+        if not tokens or self._text_chunks is None:
             return None, 0
         event = self._text_chunks.event(tokens)
         if event is None and len(tokens) > 1:
@@ -100,6 +111,17 @@ class ChunkReader:
             tokens = tokens[:1]
             event = self._text_chunks.event(tokens)
         return event, len(tokens)
+
+    def frames(self, pieces: Sequence[bytes]) -> bytes:
+        """See ``Reader.frames``."""
+        tokens = self._tokens(pieces)
+        return self._text_chunks.frames(tokens) if self._text_chunks and len(tokens) == len(pieces) else b""
+
+    def _tokens(self, pieces: Sequence[bytes]) -> list[bytes]:
+        """The JSON of the texts that the first of these pieces are, if they are nothing else."""
+        if self._mould is None or self._ended or self.done:
+            return []
+        return self._mould.cut(pieces)
 
     def read(self, data: bytes) -> list[Event]:
         """The events of one SSE event's data. Raises ``UpstreamFailed`` for an error event."""
@@ -123,11 +145,15 @@ class ChunkReader:
         if chunk.get("error"):
             raise classify(status=None, body=chunk, keyed=self._keyed, key=self._key)
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or not all(map(_is_choice, choices)):
+        if not isinstance(choices, list):
             self.skipped += 1
             return []
+        for choice in choices:
+            if not _is_choice(choice):
+                self.skipped += 1
+                return []
         given = chunk.get("usage")
-        usage = given if _is_usage(given) else None
+        usage = given if given and _is_usage(given) else None
         events: list[Event] = []
         if choices and not self.finished:
             events.append(self._told(chunk, choices, split_usage=bool(given), data=data))
@@ -141,8 +167,12 @@ class ChunkReader:
     def _told(
         self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, split_usage: bool, data: bytes
     ) -> Event:
-        kind = EventKind.CONTENT if any(map(_says, choices)) else EventKind.OPENING
-        self._said = self._said or kind is EventKind.CONTENT
+        kind = EventKind.OPENING
+        for choice in choices:
+            if _says(choice):
+                kind = EventKind.CONTENT
+                self._said = True
+                break
         finished = self._ends(choices)
         if finished:
             self.finished = True
@@ -151,19 +181,29 @@ class ChunkReader:
                 raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR)
             if kind is EventKind.OPENING:
                 kind = EventKind.FINISH
-        if data and self._begun and self._mould is None and not split_usage:
+        if data and self._begun and not split_usage and not finished:
             self._look_for_mould(chunk, choices, data=data)
         as_it_came = bool(data) and self._begun and not split_usage and self._agrees(chunk)
         if as_it_came:
-            return Event(kind, chunk, raw_frame(data), finished)
+            return Event(kind, chunk, raw_frame(data) if self._framing else b"", finished)
         mended = self._mended(chunk)
         if split_usage:
             mended.pop("usage", None)
         first = choices[0].get("delta")
         if not self._begun and isinstance(first, dict) and not first.get("role"):
             mended["choices"] = [{**choices[0], "delta": {"role": "assistant", **first}}, *choices[1:]]
-        self._begun = True
+        if not self._begun:
+            self._begun = True
+            self._recall_mould(chunk)
         return Event(kind, mended, finished=finished)
+
+    def _recall_mould(self, chunk: Mapping[str, object]) -> None:
+        """What the model's chunks looked like last, if upstream gave this answer its id and time."""
+        if self._moulds is None or not self._agrees_on_names(chunk):
+            return
+        known = self._moulds.recall(self._model_key, answer_id=self._id, created=self._created, framing=self._framing)
+        if known is not None:
+            self._mould, self._text_chunks = known
 
     def _look_for_mould(self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, data: bytes) -> None:
         """Most chunks of an answer differ in their text only. Once one of them has been read, the others need not be."""
@@ -177,7 +217,9 @@ class ChunkReader:
         if self._mould is not None:
             head = {key: value for key, value in self._mended(chunk).items() if key not in {"choices", "usage"}}
             rest = {key: value for key, value in choice.items() if key not in {"index", "delta"}}
-            self._text_chunks = TextChunks(head=head, choice=rest)
+            self._text_chunks = TextChunks(head=head, choice=rest, framing=self._framing)
+            if self._moulds is not None and self._agrees_on_names(chunk):
+                self._moulds.keep(self._model_key, self._mould, head=head, choice=rest)
 
     def _ends(self, choices: list[dict[str, object]]) -> bool:
         """Has one of these choices just finished, with none left open?"""
@@ -198,11 +240,13 @@ class ChunkReader:
 
     def _agrees(self, chunk: Mapping[str, object]) -> bool:
         return (
-            chunk.get("id") == self._id
-            and chunk.get("created") == self._created
+            self._agrees_on_names(chunk)
             and chunk.get("model") == self._model
             and chunk.get("object") == "chat.completion.chunk"
         )
+
+    def _agrees_on_names(self, chunk: Mapping[str, object]) -> bool:
+        return chunk.get("id") == self._id and chunk.get("created") == self._created
 
     def _mended(self, chunk: Mapping[str, object]) -> dict[str, object]:
         if not self._begun:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock
@@ -13,7 +14,7 @@ from gateway.relay.walk import Loading, Ready, Walk
 from gateway.relay.watch import Watch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Opened:
     """An answer of which nothing has reached the caller yet. ``frames`` are its beginning; the rest comes through ``watch``.
     ``whole`` is what a caller gets who does not stream."""
@@ -25,8 +26,7 @@ class Opened:
     whole: "Whole | None" = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class Whole(NamedTuple):
     """An answer gathered to its end and written for the caller. ``usage`` are the token counts, where upstream gave them."""
 
     body: bytes

@@ -28,6 +28,11 @@ class Outgoing:
         counts = self._counted.get("usage") if self._counted is not None else None
         return counts if isinstance(counts, Mapping) else None
 
+    @property
+    def as_it_comes(self) -> bool:
+        """More text goes out in the frames of the chat wire, and nothing has to be remembered of it."""
+        return self.wire.is_chat and self._partial is None
+
     def frames(self, events: Sequence[Event]) -> bytes:
         """What to send for these events; nothing where they are only for us."""
         for event in events:

@@ -36,6 +36,8 @@ class Passage:
 
     def fallback_reason(self, index: int) -> str:
         """Why the deployments before this one did not answer."""
+        if index == 0:
+            return ""
         failures = {one.index: one.failure.value for one in self.ledger.failed}
         reasons = []
         for before, deployment in enumerate(self.route.plan.deployments[:index]):

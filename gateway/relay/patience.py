@@ -12,24 +12,36 @@ class Patience:
     cost more than the chunk, so there is one timer, which looks when it fires whether the present wait has been too long, and
     is set again if not."""
 
-    __slots__ = ("_loop", "_task", "_timer", "_tired", "_until", "_waiting")
+    __slots__ = ("_at_most", "_loop", "_stirred", "_task", "_timer", "_tired", "_waiting", "_within_s")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._task = _present_task()
+        # Cheaper than asking for the running loop, which makes a system call.
+        self._loop = self._task.get_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._until = 0.0
+        self._stirred = 0.0
+        self._within_s = 0.0
+        self._at_most = 0.0
         self._waiting = False
         self._tired = False
+
+    @property
+    def task(self) -> asyncio.Task[object]:
+        """Whose waits these are."""
+        return self._task
 
     def move(self) -> None:
         """From here on it is the present task that waits."""
         self._task = _present_task()
 
-    async def wait(self, work: Awaitable[T], *, within_s: float) -> T:
-        """The outcome of ``work``. Raises ``TimeoutError``, having cancelled it, when it takes longer than ``within_s``."""
+    async def wait(self, work: Awaitable[T], *, within_s: float, at_most_s: float | None = None) -> T:
+        """The outcome of ``work``. Raises ``TimeoutError``, having cancelled it, when it takes longer than ``within_s``, or,
+        should it ``stir`` meanwhile, than ``at_most_s``."""
         task = self._task
-        until = self._until = self._loop.time() + within_s
+        now = self._stirred = self._loop.time()
+        until = now + within_s
+        self._within_s = within_s
+        self._at_most = until if at_most_s is None else now + at_most_s
         if self._timer is None:
             self._set(until)
         elif self._timer.when() > until:
@@ -51,6 +63,10 @@ class Patience:
                 self._tired = False
                 task.uncancel()
 
+    def stir(self) -> None:
+        """What the present wait is for has shown a sign of life: the wait begins anew."""
+        self._stirred = self._loop.time()
+
     def close(self) -> None:
         """No more waits come."""
         if self._timer is not None:
@@ -64,8 +80,9 @@ class Patience:
         self._timer = None
         if not self._waiting:
             return
-        if self._loop.time() < self._until:
-            self._set(self._until)
+        until = min(self._stirred + self._within_s, self._at_most)
+        if self._loop.time() < until:
+            self._set(until)
             return
         self._tired = True
         self._task.cancel()

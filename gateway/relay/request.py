@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from gateway.errors import Unsupported
@@ -17,6 +16,7 @@ from gateway.relay.fields import (
 from gateway.relay.inquiry import Operation
 from gateway.relay.json_object import model_of, read_object, wants_usage
 from gateway.relay.needs import Needs, needs_of
+from gateway.relay.once import once
 
 MAX_TOP_LOGPROBS: Final = 20
 
@@ -60,7 +60,7 @@ class ChatRequest:
     def operation(self) -> Operation:
         return Operation.CHAT
 
-    @cached_property
+    @once
     def needs(self) -> Needs:
         """What it asks of a model."""
         return needs_of(self.body)

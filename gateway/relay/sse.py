@@ -31,12 +31,10 @@ class SseParser:
         """The events that ``data`` completes. Raises ``LineTooLong``."""
         if not data:
             return []
-        if self._at_start and data.startswith(b"data: ") and data.endswith(b"\n\n"):
-            events = data[6:-2].split(b"\n\ndata: ")
-            # What nearly every read brings: whole events of one line each.
-            if data.count(b"\n") == 2 * len(events) and b"\r" not in data and len(data) <= self._limit_bytes:
-                self._first = False
-                return events
+        events = self.whole(data)
+        if events is not None:
+            self._first = False
+            return events
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
         self._after_cr = False
@@ -45,10 +43,15 @@ class SseParser:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return self._take(self._lines.feed(data))
 
-    @property
-    def _at_start(self) -> bool:
-        """Is nothing left of what came before?"""
-        return not (self._data or self._after_cr or self._lines.holds)
+    def whole(self, data: bytes) -> list[bytes] | None:
+        """See ``Splitter.whole``. What nearly every read brings: events of one line each."""
+        if self._data or self._after_cr or self._lines.holds:
+            return None
+        if not data.startswith(b"data: ") or not data.endswith(b"\n\n"):
+            return None
+        events = data[6:-2].split(b"\n\ndata: ")
+        plain = data.count(b"\n") == 2 * len(events) and b"\r" not in data and len(data) <= self._limit_bytes
+        return events if plain else None
 
     def finish(self) -> list[bytes]:
         """What is left when the connection ends without the blank line that closes an event."""

@@ -1,8 +1,8 @@
 """The chunk that nearly every chunk of a stream is: one more piece of text, and nothing else that was not said before."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -10,40 +10,48 @@ from gateway.relay.event import Event, EventKind
 
 _TEXT: Final = re.compile(rb'"delta":\s*\{\s*"content":\s*("(?:[^"\\]|\\.)*")\s*\}')
 _OPENS: Final = b'"delta":{"content":'
+_PLAIN_ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
+"""Stands in JSON as it is, and is no number."""
+_KNOWN_MODELS: Final = 1024
 
 
 class TextChunks:
     """Makes such chunks for one answer. Only the text is read and nothing is written anew: it goes from upstream's JSON into the
-    caller's as it is. ``head`` is what stands in every chunk; ``choice`` what stands in its one choice beside the delta."""
+    caller's as it is. ``head`` is what stands in every chunk; ``choice`` what stands in its one choice beside the delta.
+    ``framing`` off leaves the frames of events empty, for a caller who does not stream."""
 
-    __slots__ = ("_after", "_before", "_between", "_choice", "_head")
+    __slots__ = ("_after", "_before", "_between", "_choice", "_framing", "_head")
 
-    def __init__(self, *, head: Mapping[str, object], choice: Mapping[str, object]) -> None:
-        self._head = dict(head)
-        self._choice = dict(choice)
-        whole = orjson.dumps({**self._head, "choices": [{"index": 0, "delta": {"content": ""}, **self._choice}]})
-        place = whole.rindex(_OPENS) + len(_OPENS)
-        self._before = b"data: " + whole[:place]
-        self._after = whole[place + len(b'""') :] + b"\n\n"
-        self._between = self._after + self._before
+    def __init__(self, *, head: Mapping[str, object], choice: Mapping[str, object], framing: bool = True) -> None:
+        self._head = head
+        self._choice = choice
+        self._framing = framing
+        self._before = b""
 
     def event(self, tokens: Sequence[bytes]) -> Event | None:
         """The chunks for texts that stand in upstream's JSON as ``tokens``, as one event; ``None`` if one of them is no text, or
         an empty one."""
-        if not all(token.startswith(b'"') and token.endswith(b'"') for token in tokens):
-            # White space around a text is still JSON, and would come between the lines of the caller's stream.
+        text = _text(tokens)
+        if not text:
             return None
-        try:
-            # No text can hold the line ends between them, so that none can reach from one token into the next.
-            texts = orjson.loads(b"[" + b",\n".join(tokens) + b"]")
-        except orjson.JSONDecodeError:
-            return None
-        if len(texts) != len(tokens) or not all(type(text) is str and text for text in texts):
-            return None
-        text = texts[0] if len(texts) == 1 else "".join(texts)
-        chunk = {**self._head, "choices": [{"index": 0, "delta": {"content": text}, **self._choice}]}
-        frames = self._before + self._between.join(tokens) + self._after
-        return Event(EventKind.CONTENT, chunk, frames, False, text, len(tokens))
+        frames = self._framed(tokens) if self._framing else b""
+        return Event(EventKind.CONTENT, self._chunk(text), frames, False, text, len(tokens))
+
+    def frames(self, tokens: Sequence[bytes]) -> bytes:
+        """The frame alone of each chunk, one after the other; empty where ``event`` gives ``None``."""
+        return self._framed(tokens) if _text(tokens) else b""
+
+    def _chunk(self, text: str) -> dict[str, object]:
+        return {**self._head, "choices": [{"index": 0, "delta": {"content": text}, **self._choice}]}
+
+    def _framed(self, tokens: Sequence[bytes]) -> bytes:
+        if not self._before:
+            whole = orjson.dumps(self._chunk(""))
+            place = whole.rindex(_OPENS) + len(_OPENS)
+            self._before = b"data: " + whole[:place]
+            self._after = whole[place + len(b'""') :] + b"\n\n"
+            self._between = self._after + self._before
+        return self._before + self._between.join(tokens) + self._after
 
 
 class Mould:
@@ -69,12 +77,87 @@ class Mould:
             return None
         return Mould(before=before, after=after) if empty == {**chunk, "choices": [_emptied(choice)]} else None
 
-    def cut(self, data: bytes) -> bytes | None:
-        """The JSON of the text in ``data``, if it is of this mould. What is cut out may be more than a text: see
-        ``TextChunks.event``."""
-        if len(data) < self._least or not data.startswith(self._before) or not data.endswith(self._after):
+    def cut(self, chunks: Sequence[bytes]) -> list[bytes]:
+        """The JSON of the texts in the first of ``chunks``, as far as they are of this mould. What is cut out may be more than a
+        text: see ``TextChunks.event``."""
+        before, after, begin, least = self._before, self._after, len(self._before), self._least
+        tail = least - begin
+        tokens: list[bytes] = []
+        for data in chunks:
+            if not (data.startswith(before) and data.endswith(after) and len(data) >= least):
+                break
+            tokens.append(data[begin : len(data) - tail])
+        return tokens
+
+    def renewed(self, *, known: Sequence[bytes], new: Sequence[bytes]) -> "Mould | None":
+        """The mould with ``new`` where ``known`` stands, each of which must stand in it once and nowhere after the text."""
+        before = self._before
+        for old, fresh in zip(known, new, strict=True):
+            if before.count(old) != 1 or old in self._after:
+                return None
+            before = before.replace(old, fresh)
+        return Mould(before=before, after=self._after)
+
+
+class _Kept(NamedTuple):
+    mould: Mould
+    answer_id: str
+    created: int
+    head: Mapping[str, object]
+    choice: Mapping[str, object]
+
+
+class Moulds:
+    """The mould of each model's latest answer. The next answer's differs in its id and its time only, so that it need not be
+    looked for again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def keep(self, model: Hashable, mould: Mould, *, head: Mapping[str, object], choice: Mapping[str, object]) -> None:
+        """``head`` and ``choice`` are those of ``TextChunks``."""
+        answer_id, created = head["id"], head["created"]
+        if isinstance(answer_id, str) and isinstance(created, int) and _PLAIN_ID.fullmatch(answer_id):
+            if len(self._kept) >= _KNOWN_MODELS:
+                self._kept.clear()
+            self._kept[model] = _Kept(mould, answer_id, created, head, choice)
+
+    def recall(
+        self, model: Hashable, *, answer_id: str, created: int, framing: bool
+    ) -> tuple[Mould, TextChunks] | None:
+        """For an answer with this id and time, as upstream gave them."""
+        kept = self._kept.get(model)
+        if kept is None or not _PLAIN_ID.fullmatch(answer_id):
             return None
-        return data[len(self._before) : -len(self._after)]
+        mould: Mould | None = kept.mould
+        if (answer_id, created) != (kept.answer_id, kept.created):
+            mould = kept.mould.renewed(
+                known=(b'"%b"' % kept.answer_id.encode(), b"%d" % kept.created),
+                new=(b'"%b"' % answer_id.encode(), b"%d" % created),
+            )
+        if mould is None:
+            return None
+        head = {**kept.head, "id": answer_id, "created": created}
+        return mould, TextChunks(head=head, choice=kept.choice, framing=framing)
+
+
+def _text(tokens: Sequence[bytes]) -> str:
+    """The text that stands in these tokens, one after the other; empty if one of them is no text, or an empty one."""
+    for token in tokens:
+        # White space around a text is still JSON, and would come between the lines of the caller's stream.
+        if token[:1] != b'"' or token[-1:] != b'"':
+            return ""
+    try:
+        if len(tokens) == 1:
+            text = orjson.loads(tokens[0])
+            return text if type(text) is str else ""
+        # No text can hold the line ends between them, so that none can reach from one token into the next.
+        texts = orjson.loads(b"[" + b",\n".join(tokens) + b"]")
+    except orjson.JSONDecodeError:
+        return ""
+    if len(texts) != len(tokens) or not all(type(text) is str and text for text in texts):
+        return ""
+    return "".join(texts)
 
 
 def _emptied(choice: Mapping[str, object]) -> dict[str, object]:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane
@@ -13,19 +13,20 @@ from gateway.domain.ports import Clock
 from gateway.errors import RequestFailed, RolegateError, UpstreamFailed
 from gateway.relay.admission import Admission, Place
 from gateway.relay.attempts import Stop, next_step
-from gateway.relay.deadlines import limits
+from gateway.relay.deadlines import limits, total_s
 from gateway.relay.lane import Call, ModelLane
 from gateway.relay.loads import Load, too_slow
 from gateway.relay.passage import Passage
 from gateway.relay.patience import Patience
 from gateway.relay.refusal import held_back, refusal
+from gateway.relay.shortcut import Shortcut
 from gateway.relay.unforeseen import unforeseen
 
 NOTICE_S: Final = 2.0
 """How long a caller who streams waits for a load without a word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ready:
     """A deployment that can be called now."""
 
@@ -34,8 +35,7 @@ class Ready:
     lane: ModelLane
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loading:
+class Loading(NamedTuple):
     """A model is on its way into memory, and it takes a while."""
 
     deployment: Deployment
@@ -65,6 +65,7 @@ class Walk:
         self.passage = passage
         self.clock = clock
         self.patience = patience
+        self.shortcut = Shortcut()
         self._lanes = lanes
         self._admission = admission
         self._notice_s = notice_s
@@ -117,7 +118,7 @@ class Walk:
         passage = self.passage
         passage.body = body
         passage.candidates = tuple(
-            replace(one, excluded=one.excluded or excluded.get(index, ""))
+            one._replace(excluded=one.excluded or excluded.get(index, ""))
             for index, one in enumerate(passage.candidates)
         )
         self._continuing = True
@@ -179,7 +180,7 @@ class Walk:
         passage.ledger.release()
         passage.loading.add(index)
         passage.candidates = tuple(
-            replace(one, cold=True) if place == index else one for place, one in enumerate(passage.candidates)
+            one._replace(cold=True) if place == index else one for place, one in enumerate(passage.candidates)
         )
 
     async def _choose(self) -> int:
@@ -228,7 +229,7 @@ class Walk:
         finally:
             waited_s = self.clock.monotonic() - begun_s
             self.passage.spent_s += waited_s
-        return replace(ready, call=replace(ready.call, left_s=ready.call.left_s - waited_s))
+        return replace(ready, call=ready.call._replace(left_s=ready.call.left_s - waited_s))
 
     def _leave(self) -> None:
         if self._place is not None:
@@ -239,8 +240,8 @@ class Walk:
     def left_s(self) -> float:
         """What remains of the longest total deadline among the deployments."""
         plan = self.passage.route.plan
-        total_s = max(limits(deadlines=plan.deadlines, cloud=one.cloud).total_s for one in plan.deployments)
-        return self.passage.started_s + total_s - self.clock.monotonic()
+        longest_s = plan.deadlines.total_s or max(total_s(plan.deadlines, cloud=one.cloud) for one in plan.deployments)
+        return self.passage.started_s + longest_s - self.clock.monotonic()
 
     @property
     def _model(self) -> str:
@@ -256,6 +257,7 @@ class Walk:
         )
         return Call(
             operation=passage.operation,
+            stream=passage.stream,
             role=route.plan.role,
             deployment=deployment,
             provider=route.providers[deployment.ref.provider],
@@ -265,4 +267,5 @@ class Walk:
             left_s=passage.started_s + bounds.total_s - self.clock.monotonic(),
             answer_id=f"chatcmpl-{random.getrandbits(96):024x}",
             created=int(self.clock.time()),
+            shortcut=self.shortcut,
         )

@@ -65,7 +65,11 @@ class Watch:
         begun_s = self._clock.monotonic()
         now_s = begun_s
         try:
-            events = await self._patience.wait(anext(self._stream, None), within_s=self._patience_s(begun_s))
+            events = await self._patience.wait(
+                anext(self._stream, None),
+                within_s=self._patience_s(begun_s),
+                at_most_s=self._total_until_s - begun_s if self.told_s is not None and not self.finished else None,
+            )
         except TimeoutError as exc:
             if self.finished:
                 return None

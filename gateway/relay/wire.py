@@ -1,7 +1,7 @@
 """How an answer is written for the caller. The relay thinks in OpenAI chat chunks; each caller's wire is written from those."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import orjson
 
@@ -16,7 +16,11 @@ class AnswerWire(Protocol):
 
     A streamed answer is: ``events`` any number of times, then ``ending`` or ``failed`` once. Each returns whole SSE frames,
     or nothing. The chunk that carries the finish signal is among ``events``; token counts come with ``ending`` only.
+    ``is_chat`` says that it is the relay's own wire, and has no memory.
     """
+
+    @property
+    def is_chat(self) -> bool: ...
 
     def whole(self, completion: Mapping[str, object]) -> bytes:
         """The body of an answer that is not streamed. ``completion`` is a ``chat.completion`` object."""
@@ -35,6 +39,7 @@ class ChatWire:
     """OpenAI's chat completions. ``include_usage`` as in ``stream_options``."""
 
     __slots__ = ("_include_usage",)
+    is_chat: Final = True
 
     def __init__(self, *, include_usage: bool) -> None:
         self._include_usage = include_usage

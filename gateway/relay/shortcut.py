@@ -1,0 +1,48 @@
+"""The way of plain text past the task that reads an answer: from what upstream's socket brought straight to the caller's."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from gateway.relay.batch import Reader
+
+Take = Callable[[bytes], bool]
+"""Sends frames at once; false, with nothing sent, where that would have to wait."""
+
+
+class Splitter(Protocol):
+    """Takes bytes apart into the pieces that a ``Reader`` understands."""
+
+    def whole(self, data: bytes) -> Sequence[bytes] | None:
+        """The pieces of ``data`` if that is all it is: nothing of one came before, nothing of one is left. ``None``, with nothing
+        remembered of it, otherwise."""
+
+
+class Shortcut:
+    """Open while the task that reads one answer has nothing to do but wait: to wake it for every chunk of a stream would cost
+    several times what the chunk does. Whatever is not simply more text goes the long way, and wakes it."""
+
+    __slots__ = ("_take",)
+
+    def __init__(self) -> None:
+        self._take: Take | None = None
+
+    @contextmanager
+    def to(self, take: Take | None) -> Iterator[None]:
+        """Let ``take`` have the text while the block runs, in the frames of the chat wire."""
+        self._take = take
+        try:
+            yield
+        finally:
+            self._take = None
+
+    def past(self, split: Splitter, reader: Reader) -> Callable[[bytes], bool]:
+        """What to offer all bytes to as they come: true if that was all there is to do with them."""
+
+        def passed(data: bytes) -> bool:
+            if (take := self._take) is None or (pieces := split.whole(data)) is None:
+                return False
+            frames = reader.frames(pieces)
+            return frames != b"" and take(frames)
+
+        return passed

@@ -195,8 +195,12 @@ async def delivered(answer: StreamingAnswer) -> bytes:
 
 
 async def heard(answer: StreamingAnswer) -> list[Any]:
-    """Every event of a stream as JSON, ``"[DONE]"`` for the last word."""
-    data = await delivered(answer)
+    """Every event of a stream."""
+    return events_in(await delivered(answer))
+
+
+def events_in(data: bytes) -> list[Any]:
+    """Every event as JSON, ``"[DONE]"`` for the last word."""
     events = [event.removeprefix(b"data: ") for event in data.split(b"\n\n") if event]
     return ["[DONE]" if event == b"[DONE]" else orjson.loads(event) for event in events]
 

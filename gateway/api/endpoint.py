@@ -52,8 +52,8 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, endpoint=self._dialect.name, journal=self._journal)
-        patience = Patience()
         caller: Caller | None = scope.get("extensions", {}).get(CALLER)
+        patience = Patience(loop=None if caller is None else caller.loop)
         try:
             body = caller.body() if caller is not None else None
             if not body or len(body) > self._body_limit_bytes:

@@ -30,10 +30,12 @@ def bounded_protocol(*, max_connections: int) -> type[asyncio.Protocol]:
 class Caller:
     """The server's side of one request, past ASGI's messages: what needs no waiting is done at once. Implements ``Outlet``."""
 
-    __slots__ = ("_cycle", "_left")
+    __slots__ = ("_cycle", "_left", "loop")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, *, loop: asyncio.AbstractEventLoop) -> None:
         self._cycle = cycle
+        self.loop = loop
+        """The one that the server runs in."""
         self._left: Callable[[], None] | None = None
 
     @property
@@ -134,7 +136,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self._under_way and self._under_way[-1].answered:
             self._under_way = [one for one in self._under_way if not one.answered]
         if self.cycle is not None:
-            caller = Caller(self.cycle)
+            caller = Caller(self.cycle, loop=self.loop)
             self._under_way.append(caller)
             cast(MutableMapping[str, object], self.scope)["extensions"] = {CALLER: caller}
 

@@ -1,6 +1,5 @@
 """What one read from upstream brought."""
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.domain.failure import FailureClass
@@ -9,16 +8,31 @@ from gateway.relay.event import Event
 from gateway.relay.lines import LineTooLong
 
 
+class Splitter(Protocol):
+    """Takes bytes apart into pieces."""
+
+    @property
+    def at_start(self) -> bool:
+        """Nothing is left of what came before: what comes next begins a piece."""
+
+    def first(self, data: bytes, at: int) -> tuple[bytes, int] | None:
+        """The piece that begins at ``at``, where one does, and the place after it; ``None``, with nothing remembered, where that
+        takes a closer look, or more data."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The pieces that ``data`` completes; what begins another is kept. Raises ``LineTooLong``."""
+
+
 class Reader(Protocol):
     """Understands the pieces of one answer, in order."""
 
-    def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
-        """The event that the first of these pieces make together if they say nothing but more text, and how many they are;
-        ``None`` and 0 if the first one has to be read by itself."""
+    def begin(self, data: bytes, at: int) -> tuple[Event | None, int]:
+        """The event of as many pieces from ``at`` on, where one begins, as say nothing but more text, and the place after them;
+        ``None`` and ``at`` if the first one has to be read by itself."""
 
-    def frames(self, pieces: Sequence[bytes]) -> bytes:
-        """The frames of the chat wire for these pieces, if all of them say nothing but more text; empty, with nothing remembered
-        of them, otherwise."""
+    def frames(self, data: bytes) -> bytes:
+        """The frames of the chat wire for ``data``, if that is whole pieces which say nothing but more text; empty, with nothing
+        remembered of them, otherwise."""
 
     def read(self, piece: bytes) -> list[Event]:
         """The events of one piece. Raises ``UpstreamFailed``."""
@@ -31,19 +45,24 @@ class Batch(NamedTuple):
     failed: UpstreamFailed | None = None
 
 
-def read_batch(data: bytes, *, split: Callable[[bytes], list[bytes]], reader: Reader, whose: str) -> Batch:
-    """The events in ``data``, which ``split`` takes apart and ``reader`` understands. ``whose`` names upstream in an error."""
+def read_batch(data: bytes, *, splitter: Splitter, reader: Reader, whose: str) -> Batch:
+    """The events in ``data``. ``whose`` names upstream in an error."""
     events: list[Event] = []
+    at, end = 0, len(data)
     try:
-        pieces = split(data)
-        while pieces:
-            event, count = reader.text(pieces)
+        while at < end and splitter.at_start:
+            event, at = reader.begin(data, at)
             if event is not None:
                 events.append(event)
-                pieces = pieces[count:]
-            else:
-                events += reader.read(pieces[0])
-                pieces = pieces[1:]
+                continue
+            found = splitter.first(data, at)
+            if found is None:
+                break
+            events += reader.read(found[0])
+            at = found[1]
+        if at < end:
+            for piece in splitter.feed(data[at:]):
+                events += reader.read(piece)
     except LineTooLong as exc:
         return Batch(events, UpstreamFailed(f"{whose} sent {exc}", failure=FailureClass.UPSTREAM_ERROR))
     except UpstreamFailed as failed:

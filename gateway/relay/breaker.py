@@ -1,7 +1,7 @@
 """Which deployments are resting, and why."""
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -82,6 +82,12 @@ class Breakers:
         if one.open_until_s is not None and (now_s < one.open_until_s or one.trial):
             return Standing(state=State.COOLING, until_s=one.open_until_s, failure=one.failure, message=one.message)
         return READY
+
+    def standings(self, keys: Sequence[BreakerKey], *, now_s: float) -> tuple[Standing, ...]:
+        """``standing`` of each."""
+        if not self._by_key:
+            return (READY,) * len(keys)
+        return tuple([self.standing(key, now_s=now_s) for key in keys])
 
     def begin(self, key: BreakerKey, *, now_s: float) -> bool:
         """A request goes there. True if it is the trial of a rested deployment: others are kept back until it has ended, so

@@ -1,9 +1,11 @@
 """The chunks of one answer, put together for a caller who did not ask to stream."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final, Protocol
 
 _THOUGHTS: Final = "thinking_blocks"
+_OWN: Final = frozenset({"choices", "usage"})
+"""What is put together from all chunks."""
 
 
 class Named(Protocol):
@@ -29,21 +31,23 @@ def call_slot(delta: Mapping[str, object], *, calls: Mapping[int, Named]) -> int
 class Gathered:
     """Collects OpenAI chunks; ``completion()`` is the ``chat.completion`` object they amount to."""
 
-    __slots__ = ("_choices", "_head", "_usage")
+    __slots__ = ("_choices", "_head", "_known", "_usage")
 
     def __init__(self) -> None:
         self._head: dict[str, object] = {}
         self._choices: dict[int, _Choice] = {}
+        self._known: Set[str] = frozenset()
         self._usage: object = None
 
     def add(self, chunk: Mapping[str, object]) -> None:
         """Take in the next chunk."""
-        head = self._head
-        for key, value in chunk.items():
-            if key == "usage":
-                self._usage = value or self._usage
-            elif key not in head and key != "choices" and value is not None:
-                head[key] = value
+        self._usage = chunk.get("usage") or self._usage
+        if not chunk.keys() <= self._known:
+            # The chunks of one answer mostly have the same fields.
+            for key, value in chunk.items():
+                if value is not None and key not in _OWN:
+                    self._head.setdefault(key, value)
+            self._known = self._head.keys() | _OWN
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):

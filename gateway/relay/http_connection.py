@@ -133,7 +133,7 @@ class HttpConnection(asyncio.Protocol):
         self._headers = {}
         self._head_bytes = 0
         self.used += 1
-        self._transport.writelines(parts)
+        self._transport.write(b"".join(parts))
         try:
             while (response := self.response) is None:
                 await self.more()

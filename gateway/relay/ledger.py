@@ -34,8 +34,8 @@ class Ledger:
         observer: Observer | None,
     ) -> None:
         self._needs = needs
-        self._deployments = tuple(deployments)
-        self._keys = tuple(breaker_key(one) for one in deployments)
+        self._deployments = deployments
+        self._keys = [breaker_key(one) for one in deployments]
         self._breakers = breakers
         self._clock = clock
         self._observer = observer
@@ -55,7 +55,7 @@ class Ledger:
     def standings(self) -> tuple[Standing, ...]:
         """The breakers of the deployments now, in the plan's order."""
         now_s = self._clock.monotonic()
-        return tuple(self._breakers.standing(key, now_s=now_s) for key in self._keys)
+        return self._breakers.standings(self._keys, now_s=now_s)
 
     def begin(self, index: int) -> None:
         """An attempt on this deployment begins."""

@@ -32,9 +32,15 @@ class LineBuffer:
         self._hold(lines.pop())
         return lines
 
-    def whole(self, data: bytes) -> list[bytes] | None:
-        """See ``Splitter.whole``."""
-        return None if self._parts or not data.endswith(b"\n") else data[:-1].split(b"\n")
+    @property
+    def at_start(self) -> bool:
+        """See ``Splitter.at_start``."""
+        return not self._parts
+
+    def first(self, data: bytes, at: int) -> tuple[bytes, int] | None:
+        """See ``Splitter.first``."""
+        end = data.find(b"\n", at)
+        return None if end < 0 else (data[at:end], end + 1)
 
     @property
     def holds(self) -> bool:

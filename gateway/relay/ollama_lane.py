@@ -168,7 +168,7 @@ class OllamaLane:
                 lines = LineBuffer()
                 past = call.shortcut.past(lines, reader)
                 while not reader.done and (data := await response.readany(past=past)):
-                    events, failed = read_batch(data, split=lines.feed, reader=reader, whose="Ollama")
+                    events, failed = read_batch(data, splitter=lines, reader=reader, whose="Ollama")
                     if events:
                         yield events
                     if failed is not None:

@@ -47,7 +47,9 @@ _MESSAGE_TYPES: Final = MappingProxyType({"thinking": str | None, "content": str
 _HEAD: Final = re.compile(rb'\{"model":"(?:[^"\\]|\\.)*","created_at":"')
 _STAMP: Final = b"0123456789:.TZ+-"
 _TEXT: Final = b'","message":{"role":"assistant","content":'
-_MORE: Final = b'},"done":false}'
+_MORE: Final = b'},"done":false}\n'
+_STAMP_CHARS: Final = 64 + len(_TEXT)
+"""How far a line is searched for the end of its time."""
 _MAX_COUNT: Final = 1 << 53
 """A larger token count is none, and sums of such would not fit into JSON."""
 _ROLES: Final = MappingProxyType({"developer": "system", "function": "tool"})
@@ -257,36 +259,38 @@ class NativeReader:
             events += self._end(native)
         return events
 
-    def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
-        """See ``Reader.text``."""
-        tokens = self._tokens(pieces)
-        if not tokens:
-            return None, 0
-        event = self._chunks.event(tokens)
-        if event is None and len(tokens) > 1:
-            # One of them is not what it seems: each for itself, then.
-            tokens = tokens[:1]
-            event = self._chunks.event(tokens)
-        self._told = self._told or event is not None
-        return event, len(tokens)
+    def begin(self, data: bytes, at: int) -> tuple[Event | None, int]:
+        """See ``Reader.begin``."""
+        tokens, place = self._cut(data, at)
+        event = self._chunks.event(tokens) if tokens else None
+        if event is None:
+            return None, at
+        self._told = True
+        return event, place
 
-    def frames(self, pieces: Sequence[bytes]) -> bytes:
+    def frames(self, data: bytes) -> bytes:
         """See ``Reader.frames``. Only used once there has been text."""
-        tokens = self._tokens(pieces)
-        return self._chunks.frames(tokens) if len(tokens) == len(pieces) else b""
+        tokens, place = self._cut(data, 0)
+        return self._chunks.frames(tokens) if tokens and place == len(data) else b""
 
-    def _tokens(self, lines: Sequence[bytes]) -> list[bytes]:
-        """The JSON of the texts that the first of these lines are, if they are nothing else."""
+    def _cut(self, data: bytes, at: int) -> tuple[list[bytes], int]:
+        """The JSON of the texts in the lines from ``at`` on, as far as they are nothing else, and the place after them."""
+        head, place = self._line_head, at
         tokens: list[bytes] = []
-        head = self._line_head
-        if head and not self.done:
-            stamp = len(head)
-            for line in lines:
-                place = line.find(_TEXT, stamp)
-                if place < 0 or not (line.startswith(head) and line.endswith(_MORE)) or line[stamp:place].strip(_STAMP):
-                    break
-                tokens.append(line[place + len(_TEXT) : -len(_MORE)])
-        return tokens
+        if not head or self.done:
+            return tokens, at
+        while data.startswith(head, place):
+            stamp = place + len(head)
+            text = data.find(_TEXT, stamp, stamp + _STAMP_CHARS)
+            end = data.find(_MORE, text + len(_TEXT))
+            if text < 0 or end < 0 or data[stamp:text].strip(_STAMP):
+                break
+            token = data[text + len(_TEXT) : end]
+            if b"\n" in token:
+                break
+            tokens.append(token)
+            place = end + len(_MORE)
+        return tokens, place
 
     @property
     def _chunks(self) -> TextChunks:

@@ -129,7 +129,7 @@ class OpenAILane:
             parser = SseParser()
             past = call.shortcut.past(parser, reader)
             while not reader.done and (data := await response.readany(past=past)):
-                events, failed = read_batch(data, split=parser.feed, reader=reader, whose="upstream")
+                events, failed = read_batch(data, splitter=parser, reader=reader, whose="upstream")
                 if events:
                     yield events
                 if failed is not None:

@@ -1,6 +1,6 @@
 """Chunks of an OpenAI-wire stream, read only as far as failover, usage and the caller's view need."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Final
 
 import orjson
@@ -100,28 +100,22 @@ class ChunkReader:
         self.done = False
         self.skipped = 0
 
-    def text(self, pieces: Sequence[bytes]) -> tuple[Event | None, int]:
-        """See ``Reader.text``."""
-        tokens = self._tokens(pieces)
-        if not tokens or self._text_chunks is None:
-            return None, 0
+    def begin(self, data: bytes, at: int) -> tuple[Event | None, int]:
+        """See ``Reader.begin``."""
+        if self._mould is None or self._text_chunks is None or self._ended or self.done:
+            return None, at
+        tokens, place = self._mould.cut(data, at)
+        if not tokens:
+            return None, at
         event = self._text_chunks.event(tokens)
-        if event is None and len(tokens) > 1:
-            # One of them is not what it seems: each for itself, then.
-            tokens = tokens[:1]
-            event = self._text_chunks.event(tokens)
-        return event, len(tokens)
+        return (None, at) if event is None else (event, place)
 
-    def frames(self, pieces: Sequence[bytes]) -> bytes:
+    def frames(self, data: bytes) -> bytes:
         """See ``Reader.frames``."""
-        tokens = self._tokens(pieces)
-        return self._text_chunks.frames(tokens) if self._text_chunks and len(tokens) == len(pieces) else b""
-
-    def _tokens(self, pieces: Sequence[bytes]) -> list[bytes]:
-        """The JSON of the texts that the first of these pieces are, if they are nothing else."""
-        if self._mould is None or self._ended or self.done:
-            return []
-        return self._mould.cut(pieces)
+        if self._mould is None or self._text_chunks is None or self._ended or self.done:
+            return b""
+        tokens, place = self._mould.cut(data, 0)
+        return self._text_chunks.frames(tokens) if tokens and place == len(data) else b""
 
     def read(self, data: bytes) -> list[Event]:
         """The events of one SSE event's data. Raises ``UpstreamFailed`` for an error event."""

@@ -14,9 +14,9 @@ class Patience:
 
     __slots__ = ("_at_most", "_loop", "_stirred", "_task", "_timer", "_tired", "_waiting", "_within_s")
 
-    def __init__(self) -> None:
-        self._task = _present_task()
-        # Cheaper than asking for the running loop, which makes a system call.
+    def __init__(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """``loop`` is the running one, for who knows it: to ask for it takes a system call."""
+        self._task = _present_task(loop)
         self._loop = self._task.get_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._stirred = 0.0
@@ -32,7 +32,7 @@ class Patience:
 
     def move(self) -> None:
         """From here on it is the present task that waits."""
-        self._task = _present_task()
+        self._task = _present_task(self._loop)
 
     async def wait(self, work: Awaitable[T], *, within_s: float, at_most_s: float | None = None) -> T:
         """The outcome of ``work``. Raises ``TimeoutError``, having cancelled it, when it takes longer than ``within_s``, or,
@@ -88,7 +88,7 @@ class Patience:
         self._task.cancel()
 
 
-def _present_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
+def _present_task(loop: asyncio.AbstractEventLoop | None) -> asyncio.Task[object]:
+    task = asyncio.current_task(loop)
     assert task is not None  # noqa: S101  (code that awaits runs in a task)
     return task

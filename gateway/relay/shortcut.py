@@ -1,21 +1,12 @@
 """The way of plain text past the task that reads an answer: from what upstream's socket brought straight to the caller's."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-from gateway.relay.batch import Reader
+from gateway.relay.batch import Reader, Splitter
 
 Take = Callable[[bytes], bool]
 """Sends frames at once; false, with nothing sent, where that would have to wait."""
-
-
-class Splitter(Protocol):
-    """Takes bytes apart into the pieces that a ``Reader`` understands."""
-
-    def whole(self, data: bytes) -> Sequence[bytes] | None:
-        """The pieces of ``data`` if that is all it is: nothing of one came before, nothing of one is left. ``None``, with nothing
-        remembered of it, otherwise."""
 
 
 class Shortcut:
@@ -36,13 +27,14 @@ class Shortcut:
         finally:
             self._take = None
 
-    def past(self, split: Splitter, reader: Reader) -> Callable[[bytes], bool]:
+    def past(self, splitter: Splitter, reader: Reader) -> Callable[[bytes], bool]:
         """What to offer all bytes to as they come: true if that was all there is to do with them."""
 
         def passed(data: bytes) -> bool:
-            if (take := self._take) is None or (pieces := split.whole(data)) is None:
+            take = self._take
+            if take is None or not splitter.at_start:
                 return False
-            frames = reader.frames(pieces)
+            frames = reader.frames(data)
             return frames != b"" and take(frames)
 
         return passed

@@ -31,10 +31,6 @@ class SseParser:
         """The events that ``data`` completes. Raises ``LineTooLong``."""
         if not data:
             return []
-        events = self.whole(data)
-        if events is not None:
-            self._first = False
-            return events
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
         self._after_cr = False
@@ -43,15 +39,21 @@ class SseParser:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return self._take(self._lines.feed(data))
 
-    def whole(self, data: bytes) -> list[bytes] | None:
-        """See ``Splitter.whole``. What nearly every read brings: events of one line each."""
-        if self._data or self._after_cr or self._lines.holds:
+    @property
+    def at_start(self) -> bool:
+        """See ``Splitter.at_start``."""
+        return not (self._data or self._after_cr or self._lines.holds)
+
+    def first(self, data: bytes, at: int) -> tuple[bytes, int] | None:
+        """See ``Splitter.first``. What nearly every read brings: events of one line each."""
+        if not data.startswith(b"data: ", at):
             return None
-        if not data.startswith(b"data: ") or not data.endswith(b"\n\n"):
+        end = data.find(b"\n\n", at, at + self._limit_bytes)
+        event = data[at + 6 : end]
+        if end < 0 or b"\n" in event or b"\r" in event:
             return None
-        events = data[6:-2].split(b"\n\ndata: ")
-        plain = data.count(b"\n") == 2 * len(events) and b"\r" not in data and len(data) <= self._limit_bytes
-        return events if plain else None
+        self._first = False
+        return event, end + 2
 
     def finish(self) -> list[bytes]:
         """What is left when the connection ends without the blank line that closes an event."""

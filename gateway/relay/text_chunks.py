@@ -13,6 +13,8 @@ _OPENS: Final = b'"delta":{"content":'
 _PLAIN_ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
 """Stands in JSON as it is, and is no number."""
 _KNOWN_MODELS: Final = 1024
+_WINDOW_BYTES: Final = 8 * 1024
+"""How far texts are looked for at once."""
 
 
 class TextChunks:
@@ -57,12 +59,15 @@ class TextChunks:
 class Mould:
     """Where the text stands in the chunks of one server, which are alike but for it: it can be found without reading the rest."""
 
-    __slots__ = ("_after", "_before", "_least")
+    __slots__ = ("_after", "_before", "_closes", "_inside", "_joins", "_opens")
 
     def __init__(self, *, before: bytes, after: bytes) -> None:
         self._before = before
         self._after = after
-        self._least = len(before) + len(after)
+        self._opens = b"data: " + before
+        self._closes = after + b"\n\n"
+        self._joins = self._closes + self._opens
+        self._inside = slice(len(self._opens), -len(after))
 
     @staticmethod
     def of(data: bytes, *, chunk: Mapping[str, object], choice: Mapping[str, object]) -> "Mould | None":
@@ -77,17 +82,22 @@ class Mould:
             return None
         return Mould(before=before, after=after) if empty == {**chunk, "choices": [_emptied(choice)]} else None
 
-    def cut(self, chunks: Sequence[bytes]) -> list[bytes]:
-        """The JSON of the texts in the first of ``chunks``, as far as they are of this mould. What is cut out may be more than a
-        text: see ``TextChunks.event``."""
-        before, after, begin, least = self._before, self._after, len(self._before), self._least
-        tail = least - begin
+    def cut(self, data: bytes, at: int) -> tuple[list[bytes], int]:
+        """The JSON of the texts in the SSE events from ``at`` on that are of this mould, and the place after them. What is cut
+        out may be more than a text: see ``TextChunks.event``. No text holds what stands between them, a line end."""
+        opens, inside = self._opens, self._inside
         tokens: list[bytes] = []
-        for data in chunks:
-            if not (data.startswith(before) and data.endswith(after) and len(data) >= least):
+        for event in data[at : at + _WINDOW_BYTES].split(b"\n\n"):
+            if not event.startswith(opens):
                 break
-            tokens.append(data[begin : len(data) - tail])
-        return tokens
+            tokens.append(event[inside])
+        while tokens:
+            # All of them are looked at once: the last one may be of another kind, or not whole.
+            place = at + sum(map(len, tokens)) + len(tokens) * len(self._joins)
+            if data[at:place] == opens + self._joins.join(tokens) + self._closes:
+                return tokens, place
+            tokens.pop()
+        return tokens, at
 
     def renewed(self, *, known: Sequence[bytes], new: Sequence[bytes]) -> "Mould | None":
         """The mould with ``new`` where ``known`` stands, each of which must stand in it once and nowhere after the text."""
@@ -143,21 +153,19 @@ class Moulds:
 
 def _text(tokens: Sequence[bytes]) -> str:
     """The text that stands in these tokens, one after the other; empty if one of them is no text, or an empty one."""
-    for token in tokens:
-        # White space around a text is still JSON, and would come between the lines of the caller's stream.
-        if token[:1] != b'"' or token[-1:] != b'"':
-            return ""
     try:
         if len(tokens) == 1:
-            text = orjson.loads(tokens[0])
+            token = tokens[0]
+            text = orjson.loads(token) if token[:1] == b'"' == token[-1:] else None
             return text if type(text) is str else ""
         # No text can hold the line ends between them, so that none can reach from one token into the next.
-        texts = orjson.loads(b"[" + b",\n".join(tokens) + b"]")
+        joined = b",\n".join(tokens)
+        texts: list[str] = orjson.loads(b"[" + joined + b"]")
     except orjson.JSONDecodeError:
         return ""
-    if len(texts) != len(tokens) or not all(type(text) is str and text for text in texts):
-        return ""
-    return "".join(texts)
+    # White space around a text is still JSON, and would come between the lines of the caller's stream.
+    tight = joined[:1] == b'"' == joined[-1:] and joined.count(b'",\n"') == len(tokens) - 1
+    return "".join(texts) if tight and len(texts) == len(tokens) and all(texts) else ""
 
 
 def _emptied(choice: Mapping[str, object]) -> dict[str, object]:

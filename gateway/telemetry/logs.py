@@ -15,6 +15,7 @@ MASK: Final = "[secret]"
 TOGETHER_S: Final = 0.05
 """How long a line may wait for others."""
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+_WORDS: Final = (int, float, bool)
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -57,7 +58,8 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         ours = record.name.startswith("gateway.")
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS} if ours else {}
+        facts = vars(record)
+        extra = {key: facts[key] for key in facts if key not in _STANDARD_FIELDS} if ours else {}
         name = record.name.removeprefix("gateway.")
         when = self._when(record.created)
         message = record.getMessage()
@@ -74,6 +76,8 @@ class LineFormatter(logging.Formatter):
 
 def _plain(value: object) -> str:
     """A fact as one word, quoted where it is more than one: what a caller or an upstream said cannot forge another line."""
+    if type(value) in _WORDS:
+        return str(value)
     text = str(value)
     if text and text.isprintable() and not (" " in text or '"' in text or "=" in text):
         return text

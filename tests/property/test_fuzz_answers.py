@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Final
@@ -19,8 +19,8 @@ from gateway.api.dialect import Dialect
 from gateway.api.messages import Messages
 from gateway.api.responses import Responses
 from gateway.errors import RequestFailed, UpstreamFailed
-from gateway.relay.batch import Reader, read_batch
-from gateway.relay.event import Event
+from gateway.relay.batch import Reader, Splitter, read_batch
+from gateway.relay.event import Event, EventKind
 from gateway.relay.gather import Gathered
 from gateway.relay.lines import LineBuffer
 from gateway.relay.ollama_generate import GenerateReader
@@ -28,7 +28,10 @@ from gateway.relay.ollama_wire import NativeReader
 from gateway.relay.openai_text import TextReader
 from gateway.relay.openai_wire import ChunkReader
 from gateway.relay.outgoing import Outgoing
+from gateway.relay.shortcut import Shortcut
 from gateway.relay.sse import SseParser
+from gateway.relay.text_chunks import Moulds
+from gateway.relay.wire import ChatWire
 
 both_forms = pytest.mark.parametrize("form", ["short", pytest.param("long", marks=pytest.mark.soak)])
 DIALECTS: Final[Mapping[str, tuple[Dialect, bytes]]] = {
@@ -44,24 +47,35 @@ WIRES: Final = ("openai chat", "openai text", "ollama chat", "ollama text")
 
 
 class Hearing:
-    """One answer read to its end, as the lanes do it; not ``quick``: each of its pieces by itself and in full. ``failed`` is what
-    ended it, ``ended_well`` that it came to its finish."""
+    """One answer read to its end, as the lanes do it; not ``quick``: each of its pieces by itself and in full; ``short``: with
+    the shortcut open once there is content. ``failed`` is what ended it, ``ended_well`` that it came to its finish, ``frames``
+    what a caller on the chat wire is sent."""
 
-    def __init__(self, wire: str, pieces: Sequence[bytes], *, quick: bool = True) -> None:
+    def __init__(
+        self,
+        wire: str,
+        pieces: Sequence[bytes],
+        *,
+        quick: bool = True,
+        short: bool = False,
+        moulds: Moulds | None = None,
+    ) -> None:
         names: dict[str, Any] = {"answer_id": "chatcmpl-1", "created": 1, "model": "m", "keyed": False}
         self.events: list[Event] = []
         self.failed: UpstreamFailed | None = None
+        self.frames = b""
         self._quick = quick
+        self._short = short
         if wire.startswith("openai"):
-            chunks = ChunkReader(**names) if wire == "openai chat" else TextReader(**names)
+            chunks = (ChunkReader if wire == "openai chat" else TextReader)(**names, moulds=moulds)
             parser = SseParser()
-            self._read(pieces, split=parser.feed, reader=chunks)
+            self._read(pieces, splitter=parser, reader=chunks)
             self._rest(parser.finish(), reader=chunks)
             self._finished = chunks.finished
         else:
             lines = NativeReader(**names) if wire == "ollama chat" else GenerateReader(**names)
             buffer = LineBuffer()
-            self._read(pieces, split=buffer.feed, reader=lines)
+            self._read(pieces, splitter=buffer, reader=lines)
             self._rest([buffer.rest()], reader=lines)
             self._finished = lines.done
 
@@ -69,22 +83,38 @@ class Hearing:
     def ended_well(self) -> bool:
         return self.failed is None and self._finished
 
-    def _read(self, pieces: Sequence[bytes], *, split: Callable[[bytes], list[bytes]], reader: Reader) -> None:
-        for piece in pieces:
-            if self._quick:
-                events, self.failed = read_batch(piece, split=split, reader=reader, whose="upstream")
-                self.events += events
-            else:
-                self._rest(split(piece), reader=reader)
-            if self.failed is not None:
-                return
+    def _read(self, pieces: Sequence[bytes], *, splitter: Splitter, reader: Reader) -> None:
+        shortcut = Shortcut()
+        past = shortcut.past(splitter, reader)
+        with shortcut.to(self._take if self._short else None):
+            for piece in pieces:
+                if past(piece):
+                    continue
+                if self._quick:
+                    events, self.failed = read_batch(piece, splitter=splitter, reader=reader, whose="upstream")
+                    self._heard(events)
+                else:
+                    self._rest(splitter.feed(piece), reader=reader)
+                if self.failed is not None:
+                    return
+
+    def _take(self, frames: bytes) -> bool:
+        if not any(event.kind is EventKind.CONTENT for event in self.events):
+            # It is open from the first content on.
+            return False
+        self.frames += frames
+        return True
+
+    def _heard(self, events: Sequence[Event]) -> None:
+        self.events += events
+        self.frames += ChatWire(include_usage=True).events(events)
 
     def _rest(self, pieces: Sequence[bytes], *, reader: Reader) -> None:
         for piece in pieces:
             if self.failed is not None:
                 return
             try:
-                self.events += reader.read(piece)
+                self._heard(reader.read(piece))
             except UpstreamFailed as failed:
                 self.failed = failed
 
@@ -109,6 +139,12 @@ class Hearing:
     def texts(self) -> list[str]:
         """What is said, piece by piece."""
         return [text for chunk in self.chunks for text in _contents(chunk)]
+
+    @property
+    def sent(self) -> list[Mapping[str, Any]]:
+        """The chunks that a caller on the chat wire is sent. Token counts that are not there yet may be left out."""
+        chunks = [orjson.loads(one.removeprefix(b"data: ")) for one in self.frames.split(b"\n\n")[:-1]]
+        return [{key: value for key, value in one.items() if (key, value) != ("usage", None)} for one in chunks]
 
 
 def _apart(event: Event) -> list[Event]:
@@ -191,6 +227,12 @@ texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, m
 cuts = st.lists(st.integers(0, 1500), max_size=12)
 
 
+names = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["x", "chatcmpl-1", "chatcmpl-17", "created", "1", 'a"b', "m", ""]) | st.text(max_size=3),
+        "created": st.sampled_from([1, 17, 0, -1, 1_700_000_000, None, "1", 1.5]),
+    }
+)
 extras = st.sampled_from([{}, {"usage": None}, {"system_fingerprint": "fp"}, {"service_tier": None, "usage": None}])
 
 
@@ -208,6 +250,23 @@ def test_an_answer_is_the_same_however_it_is_split(
     assert split.ended_well
     assert split.answer == whole.answer
     assert "".join(split.texts) == "".join(whole.texts) == "".join(texts)
+    short = Hearing(wire, pieces_of(data, cuts), short=True)
+    assert short.ended_well
+    assert short.sent == split.sent
+
+
+@both_forms
+@given(texts=texts, cuts=cuts, more=extras, names=st.lists(names, min_size=2, max_size=2), short=st.booleans())
+def test_what_is_remembered_of_one_answer_changes_nothing_of_the_next(
+    form: str, texts: list[str], cuts: list[int], more: Mapping[str, Any], names: list[dict[str, Any]], short: bool
+) -> None:
+    before, data = (b"".join(told("openai chat", texts, more={**more, **one})) for one in names)
+    moulds = Moulds()
+    Hearing("openai chat", [before], moulds=moulds)
+    remembering = Hearing("openai chat", pieces_of(data, cuts), moulds=moulds, short=short)
+    forgetful = Hearing("openai chat", pieces_of(data, cuts), quick=False)
+    assert remembering.ended_well
+    assert remembering.sent == forgetful.sent
 
 
 @both_forms

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.http_protocol import MAX_HEAD_BYTES, bounded_protocol
+from gateway.api.http_protocol import CALLER, MAX_HEAD_BYTES, Caller, bounded_protocol
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -20,9 +20,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def served(*, max_connections: int = 100) -> AsyncIterator[int]:
+async def served(serve: ASGIApp = app, *, max_connections: int = 100) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        app,
+        serve,
         http=bounded_protocol(max_connections=max_connections),
         lifespan="off",
         log_config=None,
@@ -93,3 +93,134 @@ async def test_one_connection_too_many_is_told_so_and_the_others_go_on() -> None
         writer.write(HELLO)
         assert (await reader.readuntil(b"ok")).endswith(b"ok")
         writer.close()
+
+
+def caller_of(scope: Scope) -> Caller:
+    caller: Caller = scope["extensions"][CALLER]
+    return caller
+
+
+async def test_a_whole_answer_is_sent_at_once_and_the_connection_serves_again() -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        assert caller_of(scope).reply(b"{}", headers=[(b"x-a", b"1")])
+        assert not caller_of(scope).reply(b"{}", headers=[])
+
+    async with served(serve) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(HELLO)
+            head, _, _ = (await reader.readuntil(b"{}")).partition(b"\r\n\r\n")
+            lines = head.lower().split(b"\r\n")
+            assert lines[0] == b"http/1.1 200 ok"
+            assert {b"content-type: application/json", b"content-length: 2", b"x-a: 1"} <= set(lines)
+            assert b"connection: close" not in lines
+        writer.close()
+        status, body = await told(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert (status, body) == (200, b"{}")
+
+
+async def test_requests_sent_at_once_are_answered_in_order() -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        assert caller_of(scope).reply(orjson.dumps(scope["path"]), headers=[])
+
+    async with served(serve) as port:
+        data = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % one for one in range(5))
+        last = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data + last)
+        answers = (await reader.read()).split(b"HTTP/1.1 200 OK")[1:]
+        writer.close()
+    assert [one.rpartition(b"\r\n")[2] for one in answers] == [*(b'"/%d"' % one for one in range(5)), b'"/last"']
+
+
+async def test_frames_are_taken_once_the_answer_has_begun_and_while_the_caller_is_there() -> None:
+    gone = asyncio.Event()
+    offered: list[bool] = []
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        caller = caller_of(scope)
+        offered.append(caller.offer(b"too soon"))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        offered.append(caller.offer(b"abc"))
+        caller.when_gone(gone.set)
+        await gone.wait()
+        offered.append(caller.offer(b"too late"))
+
+    async with asyncio.timeout(10), served(serve) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HELLO)
+        head = await reader.readuntil(b"3\r\nabc\r\n")
+        assert b"transfer-encoding: chunked" in head
+        writer.close()
+        await gone.wait()
+    assert offered == [False, True, False]
+
+
+async def test_a_caller_who_does_not_read_is_offered_no_more_than_the_connection_holds() -> None:
+    waiting, read = asyncio.Event(), asyncio.Event()
+    taken = 0
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal taken
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while caller_of(scope).offer(b"a" * 65536):
+            taken += 1
+            await asyncio.sleep(0)
+        waiting.set()
+        await read.wait()
+        await send({"type": "http.response.body", "body": b"end", "more_body": False})
+
+    async with asyncio.timeout(30), served(serve) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+        writer.write(HELLO)
+        await waiting.wait()
+        read.set()
+        whole = await _all(reader)
+        writer.close()
+    assert whole.count(b"a" * 65536) == taken > 0
+    assert whole.endswith(b"3\r\nend\r\n0\r\n\r\n")
+
+
+async def _all(reader: asyncio.StreamReader) -> bytes:
+    whole = b""
+    while not whole.endswith(b"\r\n0\r\n\r\n"):
+        whole += await reader.read(1 << 20)
+    return whole
+
+
+async def test_a_caller_who_leaves_with_another_request_sent_is_noticed() -> None:
+    gone = asyncio.Event()
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        caller_of(scope).when_gone(gone.set)
+        await gone.wait()
+
+    async with asyncio.timeout(10), served(serve) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HELLO + HELLO)
+        await writer.drain()
+        writer.close()
+        await gone.wait()
+
+
+async def test_a_body_is_handed_out_when_all_of_it_has_come() -> None:
+    found: list[bytes | None] = []
+    looked = asyncio.Event()
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(caller_of(scope).body())
+        looked.set()
+        while (await receive()).get("more_body"):
+            pass
+        assert caller_of(scope).reply(b"{}", headers=[])
+
+    async with asyncio.timeout(10), served(serve) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n12")
+        await looked.wait()
+        writer.write(b"34")
+        await reader.readuntil(b"{}")
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n5678")
+        await reader.readuntil(b"{}")
+        writer.close()
+    assert found == [None, b"5678"]

@@ -11,9 +11,8 @@ from gateway.relay.lines import LineTooLong
 class Splitter(Protocol):
     """Takes bytes apart into pieces."""
 
-    @property
-    def at_start(self) -> bool:
-        """Nothing is left of what came before: what comes next begins a piece."""
+    at_start: bool
+    """Nothing is left of what came before: what comes next begins a piece."""
 
     def first(self, data: bytes, at: int) -> tuple[bytes, int] | None:
         """The piece that begins at ``at``, where one does, and the place after it; ``None``, with nothing remembered, where that

@@ -227,8 +227,9 @@ class HttpConnection(asyncio.Protocol):
             self._response.reusable = False
 
     def on_body(self, body: bytes) -> None:
-        if self._response is not None and not self._response.complete:
-            self._response.feed(body)
+        response = self._response
+        if response is not None and not response.complete:
+            response.feed(body)
 
     def on_message_complete(self) -> None:
         response = self._response

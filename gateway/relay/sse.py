@@ -17,7 +17,7 @@ class SseParser:
     skipped; the data lines of one event are joined with ``\\n``.
     """
 
-    __slots__ = ("_after_cr", "_data", "_data_bytes", "_first", "_limit_bytes", "_lines")
+    __slots__ = ("_after_cr", "_data", "_data_bytes", "_first", "_limit_bytes", "_lines", "at_start")
 
     def __init__(self, *, limit_bytes: int = MAX_LINE_BYTES) -> None:
         self._lines = LineBuffer(limit_bytes=limit_bytes)
@@ -26,6 +26,8 @@ class SseParser:
         self._data_bytes = 0
         self._after_cr = False
         self._first = True
+        self.at_start = True
+        """See ``Splitter``."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that ``data`` completes. Raises ``LineTooLong``."""
@@ -37,12 +39,9 @@ class SseParser:
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return self._take(self._lines.feed(data))
-
-    @property
-    def at_start(self) -> bool:
-        """See ``Splitter.at_start``."""
-        return not (self._data or self._after_cr or self._lines.holds)
+        events = self._take(self._lines.feed(data))
+        self.at_start = self._lines.at_start and not (self._data or self._after_cr)
+        return events
 
     def first(self, data: bytes, at: int) -> tuple[bytes, int] | None:
         """See ``Splitter.first``. What nearly every read brings: events of one line each."""

@@ -85,6 +85,13 @@ class Mould:
     def cut(self, data: bytes, at: int) -> tuple[list[bytes], int]:
         """The JSON of the texts in the SSE events from ``at`` on that are of this mould, and the place after them. What is cut
         out may be more than a text: see ``TextChunks.event``. No text holds what stands between them, a line end."""
+        if not data.startswith(self._opens, at):
+            return [], at
+        begin = at + len(self._opens)
+        end = data.find(self._closes, begin)
+        if end == len(data) - len(self._closes):
+            # Nearly every read of a stream brings one.
+            return [data[begin:end]], len(data)
         opens, inside = self._opens, self._inside
         tokens: list[bytes] = []
         for event in data[at : at + _WINDOW_BYTES].split(b"\n\n"):

@@ -72,12 +72,21 @@ async def _open(walk: Walk, ready: Ready, *, watch: Watch, outgoing: Outgoing) -
     deployment = ready.call.deployment
     if not walk.passage.stream:
         gathered = Gathered()
-        while (events := await watch.next()) is not None:
-            for event in events:
-                if event.text:
-                    gathered.say(event.text)
-                elif event.chunk is not None:
-                    gathered.add(event.chunk)
+
+        def hear(text: str) -> bool:
+            if watch.told_s is None:
+                return False
+            gathered.say(text)
+            walk.patience.stir()
+            return True
+
+        with walk.shortcut.ears(hear):
+            while (events := await watch.next()) is not None:
+                for event in events:
+                    if event.text:
+                        gathered.say(event.text)
+                    elif event.chunk is not None:
+                        gathered.add(event.chunk)
         completion = gathered.completion()
         usage = completion.get("usage")
         whole = Whole(body=outgoing.wire.whole(completion), usage=usage if isinstance(usage, Mapping) else None)

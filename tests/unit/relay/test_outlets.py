@@ -10,8 +10,10 @@ from fakes.ollama import FakeOllama
 from fakes.replies import Reply
 from fakes.upstream import FakeUpstream
 from gateway.domain.model import Lane
+from gateway.domain.role import Deadlines
+from gateway.errors import RequestFailed
 from gateway.relay.answer import StreamingAnswer
-from relay_builders import a_deployment, a_route, ask_stream, events_in, text_of
+from relay_builders import a_deployment, a_route, ask_stream, ask_whole, events_in, text_of
 
 WORDS = tuple(f"word-{number} " for number in range(60))
 
@@ -85,3 +87,29 @@ async def test_an_answer_that_another_model_may_have_to_go_on_with_is_remembered
         await delivered(await ask_stream(relay, route), listener=listener, outlet=outlet)
     assert outlet.offers == 0
     assert text_of(events_in(listener.data)) == "".join(WORDS)
+
+
+@pytest.mark.parametrize("lane", [Lane.OLLAMA, Lane.OPENAI])
+async def test_a_whole_answer_has_what_went_past_and_what_did_not(lane: Lane) -> None:
+    async with FakeOllama() as ollama, FakeUpstream() as lab, a_core(urls={"lab": lab.base_url}) as relay:
+        ollama.say("", Reply(content=WORDS, gap_s=0.001))
+        lab.say("", Reply(content=WORDS, gap_s=0.001))
+        reference = "ollama:llama3.1:8b" if lane is Lane.OLLAMA else "lab:gpt-4o-mini"
+        route = a_route(a_deployment(reference, lane=lane), urls={"ollama": ollama.url, "lab": lab.base_url})
+        answer, completion = await ask_whole(relay, route)
+    (choice,) = completion["choices"]
+    assert choice["message"]["content"] == "".join(WORDS)
+    assert choice["finish_reason"] == "stop"
+    assert answer.usage is not None
+
+
+async def test_a_whole_answer_that_falls_silent_after_text_that_went_past_is_a_failure() -> None:
+    async with FakeOllama() as ollama, a_core() as relay:
+        ollama.say("", Reply(content=WORDS, gap_s=0.001))
+        ollama.fail(faults.stall(after_chunks=30), route="/api/chat")
+        route = a_route(
+            a_deployment("ollama:llama3.1:8b"), urls={"ollama": ollama.url}, deadlines=Deadlines(gap_s=0.3, total_s=20)
+        )
+        with pytest.raises(RequestFailed) as caught:
+            await ask_whole(relay, route)
+    assert caught.value.failure_code == "stream_stalled"

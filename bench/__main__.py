@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import latency, loading, planning, resources, starting, streams, throughput
+from bench import latency, loading, planning, resources, starting, streams, swapping, throughput
 from bench.measure import CannotMeasure, Result
 from bench.stage import Stage
 
@@ -17,6 +17,7 @@ SUITES: Mapping[str, Callable[[Stage], Iterator[Result]]] = {
     "planning": lambda stage: planning.results(),
     "loading": lambda stage: loading.results(),
     "starting": lambda stage: starting.results(),
+    "swapping": lambda stage: swapping.results(),
     "resources": resources.results,
     "latency": latency.results,
     "throughput": throughput.results,

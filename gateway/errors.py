@@ -11,7 +11,11 @@ RolegateError
 │   ├── HeadTooLarge         its headers are over the limit
 │   ├── Unsupported          it asks for something this gateway does not offer
 │   ├── NoCapableDeployment  deployments exist, but none can serve it
-│   └── ModelInUse           a model that roles need was to be removed
+│   ├── ModelInUse           a model that roles need was to be removed
+│   ├── ProfileInUse         a profile that is needed was to be deleted
+│   └── NameTaken            something was to be created, and one of that name is there
+├── EditConflict             a file is no longer what an edit started from
+├── CannotWrite              a file cannot be written where it is to be
 ├── HostNotAllowed           a request was meant for another machine, or comes from another site's page
 ├── NoSuchRoute              a request went to a path that there is not
 ├── WrongMethod              a path does not take this method
@@ -22,6 +26,7 @@ RolegateError
 ├── TooManyConnections       as many connections are open as may be
 ├── GatewayStarting          a request came before the first plan is live
 ├── GatewayStopping          the gateway ends before the request does
+├── HotSwapDisabled          a running gateway was to change, and hot-swap is off
 ├── AddressTaken             the gateway cannot listen where it was told to
 ├── GatewayUnreachable       a command could not reach the running gateway
 └── ProviderFailed           a provider answered wrongly or not at all
@@ -206,6 +211,58 @@ class ModelInUse(BadRequest):
         )
 
 
+class ProfileInUse(BadRequest):
+    """A profile was to be deleted that is active, or that others extend."""
+
+    code = "profile_in_use"
+    http_status = 409
+
+    def __init__(self, *, name: str, why: str, hint: str) -> None:
+        self.name = name
+        super().__init__(f'the profile "{name}" is needed: {why}', hint=hint)
+
+
+class NameTaken(BadRequest):
+    """Something was to be created under a name, and one of that name is there already."""
+
+    code = "name_taken"
+    http_status = 409
+
+    def __init__(self, *, kind: str, name: str, place: str, hint: str) -> None:
+        self.kind, self.name, self.place = kind, name, place
+        super().__init__(f'there is a {kind} "{name}" already, in {place}', hint=hint)
+
+
+class EditConflict(RolegateError):
+    """A file is no longer what an edit started from. ``expected`` and ``found`` are etags; ``found`` is ``None`` where the file
+    is gone."""
+
+    code = "edit_conflict"
+    http_status = 412
+    exit_code = 3
+    openai_type = "invalid_request_error"
+
+    def __init__(self, *, file: str, expected: str | None, found: str | None) -> None:
+        self.file, self.expected, self.found = file, expected, found
+        if expected is None:
+            what = "is there already"
+        elif found is None:
+            what = "is gone since it was read"
+        else:
+            what = f"has changed since it was read (it was {expected[:12]}, it is {found[:12]})"
+        super().__init__(f"{file} {what}", hint="nothing was written; read it again and repeat the edit")
+
+
+class CannotWrite(RolegateError):
+    """A file cannot be written where it is to be: no permission, no space, no folder, or something in the way."""
+
+    code = "cannot_write"
+
+    def __init__(self, *, path: str, reason: str, hint: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"cannot write {path}: {reason}", hint=hint)
+
+
 class HostNotAllowed(RolegateError):
     """A request's ``Host`` or ``Origin`` is not this machine, which is all that a gateway on loopback answers."""
 
@@ -354,6 +411,21 @@ class GatewayStopping(RolegateError):
 
     def __init__(self) -> None:
         super().__init__("the gateway is stopping and could not wait any longer", hint="send the request again")
+
+
+class HotSwapDisabled(RolegateError):
+    """The running gateway was asked to take up a change, and hot-swap is off."""
+
+    code = "hot_swap_disabled"
+    http_status = 409
+    exit_code = 2
+    openai_type = "invalid_request_error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "hot-swap is off: this gateway keeps the plan it was started with",
+            hint="start it with --hot-swap, or set gateway.hot_swap to true and restart it",
+        )
 
 
 class AddressTaken(RolegateError):

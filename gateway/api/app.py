@@ -11,7 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.admin import Admin
+from gateway.api.admin import Admin, History
+from gateway.api.admin_errors import problems_error
+from gateway.api.admin_explain import Explainer, Explanations
+from gateway.api.admin_openapi import Description
+from gateway.api.admin_profiles import Profiles, ProfileShelf
+from gateway.api.admin_swap import Swaps
 from gateway.api.chat import Chat
 from gateway.api.completions import Completions
 from gateway.api.dialect import Dialect
@@ -24,8 +29,8 @@ from gateway.api.models import Models
 from gateway.api.origin import LoopbackOnly
 from gateway.api.reply import read_body
 from gateway.api.responses import Responses
-from gateway.domain.ports import Journal
-from gateway.errors import NoSuchRoute, RolegateError, Unsupported, WrongMethod
+from gateway.domain.ports import GenerationLog, Journal
+from gateway.errors import ConfigInvalid, NoSuchRoute, RolegateError, Unsupported, WrongMethod
 from gateway.relay.relay import Relay
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Switchboard
@@ -61,9 +66,12 @@ def build_app(
     body_limit_bytes: int,
     loopback_only: bool,
     journal: Journal | None = None,
+    generations: GenerationLog | None = None,
+    profiles: ProfileShelf | None = None,
+    explainer: Explainer | None = None,
     more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
-    """The whole application. ``loopback_only`` turns on the Host and Origin checks."""
+    """The whole application. ``loopback_only`` turns on the Host and Origin checks; what is ``None`` has no routes."""
 
     def endpoint(dialect: Dialect) -> ASGIApp:
         return Endpoint(
@@ -80,6 +88,7 @@ def build_app(
     models = Models(switchboard=switchboard)
     health = Health(switchboard=switchboard)
     admin = Admin(controller=controller, switchboard=switchboard)
+    swaps = Swaps(controller=controller)
     routes = [
         *(Route(path, app, methods=["POST"]) for path, app in hot.items()),
         Route("/v1/messages/count_tokens", _count_tokens, methods=["POST"]),
@@ -89,18 +98,52 @@ def build_app(
         Route("/readyz", health.ready),
         Route("/admin/v1/status", admin.status),
         Route("/admin/v1/plan", admin.plan),
+        Route("/admin/v1/swap", swaps.swap, methods=["POST"]),
+        Route("/admin/v1/reload", swaps.reload, methods=["POST"]),
+        Route("/admin/v1/rollback", swaps.rollback, methods=["POST"]),
+        Route("/admin/v1/openapi.json", Description().show),
+        *_remembering(generations),
+        *_explaining(explainer),
+        *_of_profiles(profiles, controller=controller),
         *more_routes,
         *(Route(path, _not_offered, methods=["GET", "POST", "DELETE"]) for path in _NOT_OFFERED),
     ]
     starlette = Starlette(
         routes=routes,
-        exception_handlers={RolegateError: _our_error, HTTPException: _http_error},
+        exception_handlers={
+            ConfigInvalid: _every_problem,
+            RolegateError: _our_error,
+            HTTPException: _http_error,
+        },
     )
     starlette.state.body_limit_bytes = body_limit_bytes
     app: ASGIApp = _HotPath(starlette, hot=hot)
     if loopback_only:
         app = LoopbackOnly(app)
     return _LastLine(app)
+
+
+def _remembering(generations: GenerationLog | None) -> list[Route]:
+    if generations is None:
+        return []
+    return [Route("/admin/v1/generations", History(log=generations).generations)]
+
+
+def _explaining(explainer: Explainer | None) -> list[Route]:
+    if explainer is None:
+        return []
+    explanations = Explanations(explainer=explainer)
+    return [Route("/admin/v1/explain/{role}", explanations.explain, methods=["POST"])]
+
+
+def _of_profiles(shelf: ProfileShelf | None, *, controller: Controller) -> list[Route]:
+    if shelf is None:
+        return []
+    profiles = Profiles(shelf=shelf, controller=controller)
+    return [
+        Route("/admin/v1/profiles", profiles.list),
+        Route("/admin/v1/profiles/{name}", profiles.one, methods=["GET", "PUT", "DELETE"]),
+    ]
 
 
 async def _count_tokens(request: Request) -> Response:
@@ -116,6 +159,11 @@ async def _not_offered(request: Request) -> Response:
 async def _our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RolegateError)  # noqa: S101  (starlette's handler type is wider than its registration)
     return early_error(error, scope=request.scope)
+
+
+async def _every_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ConfigInvalid)  # noqa: S101  (as above)
+    return problems_error(error, scope=request.scope)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -8,10 +8,10 @@ import typer
 
 from gateway.cli.command import Call, add_command, add_group
 from gateway.cli.console import Console
-from gateway.cli.masking import masked
 from gateway.cli.named import must_know
 from gateway.cli.tables import Cell, Column, Table
 from gateway.cli.yaml_text import as_yaml
+from gateway.config.masking import masked
 from gateway.errors import ConfigInvalid
 
 

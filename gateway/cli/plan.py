@@ -1,7 +1,5 @@
 """`rolegate plan` and `rolegate explain`: what serves each role, and why."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -87,37 +85,22 @@ def explain(
 
     Exits with 4 when no model can serve the role.
     """
+    from gateway.compose.explanation import asking_more, explanation_data
+
     workspace = call.workspace(profile=profile, memory_gb=memory_gb, vram_gb=vram_gb)
     survey = call.survey(workspace)
     asked = survey.configuration.roles[must_know("role", role, known=survey.configuration.roles)]
     flags = {"supports_tools": tools, "supports_vision": vision, "supports_json_schema": json_schema}
     features = [name for name, wanted in flags.items() if wanted]
     if features or context is not None:
-        asked = _asking_more(asked, features=features, context_tokens=context)
+        asked = asking_more(asked, features=features, context_tokens=context)
         survey = workspace.reselect(survey, role=asked)
     trace, served = survey.selection.trace(role), survey.selection.plan.roles[role]
     if call.console.json:
-        call.console.value(_explain_data(served, trace))
+        call.console.value(explanation_data(served, trace))
     else:
         _print_explanation(call, role=asked, served=served, trace=trace)
     return 0 if served.deployments else NoModelForRole.exit_code
-
-
-def _asking_more(role: "Role", *, features: Sequence[str], context_tokens: int | None) -> "Role":
-    needs = role.requirements
-    least = max(needs.context_min_tokens or 0, context_tokens or 0) or None
-    return replace(role, requirements=replace(needs, features=needs.features.union(features), context_min_tokens=least))
-
-
-def _explain_data(served: "RolePlan", trace: "RoleTrace") -> dict[str, object]:
-    from gateway.domain.report import candidate_data, deployment_data
-
-    return {
-        "role": served.role,
-        "task": served.task.value,
-        "deployments": [deployment_data(one) for one in served.deployments],
-        "candidates": [candidate_data(one) for one in trace.entries],
-    }
 
 
 def _why_none(role: str, *, survey: "Survey") -> str:

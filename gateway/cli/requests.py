@@ -1,6 +1,5 @@
 """`rolegate requests`: what became of the latest requests."""
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -8,6 +7,7 @@ import typer
 
 from gateway.cli.command import Call, add_command
 from gateway.cli.tables import Cell, Column, Table
+from gateway.cli.times import clock, duration, when
 from gateway.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -87,14 +87,14 @@ def _table(listed: "Sequence[RequestRecord]", *, empty: str) -> Table:
 
 def _row(one: "RequestRecord") -> tuple[Cell | str, ...]:
     return (
-        _when(one.time_s),
+        when(one.time_s),
         Cell(text=one.role or "-", style="bold"),
         Cell(text=_answered_by(one), style="cyan" if one.cloud else ""),
         _outcome(one),
         str(len(one.attempts)),
         _tokens(one),
-        _duration(one.first_token_ms),
-        _duration(one.duration_ms),
+        duration(one.first_token_ms),
+        duration(one.duration_ms),
     )
 
 
@@ -103,7 +103,7 @@ def _answered_by(one: "RequestRecord") -> str:
     if all(not each.failure for each in one.attempts):
         return one.model or "-"
     return " → ".join(
-        f"{each.model} {each.failure} {_duration(each.ms)}" if each.failure else f"{each.model} ok"
+        f"{each.model} {each.failure} {duration(each.ms)}" if each.failure else f"{each.model} ok"
         for each in one.attempts
     )
 
@@ -125,32 +125,10 @@ def _count(tokens: int | None) -> str:
     return "-" if tokens is None else f"{tokens:,}"
 
 
-def _duration(ms: float | None) -> str:
-    if ms is None:
-        return "-"
-    if ms < 999.5:
-        return f"{ms:.0f} ms"
-    return f"{ms / 1000:.1f} s" if ms < 99_950 else f"{ms / 1000:,.0f} s"
-
-
-def _when(time_s: float) -> str:
-    """On this machine's clock: the second of today, the minute of another day."""
-    today = _clock(time.time(), form="%Y-%m-%d")
-    return _clock(time_s, form="%H:%M:%S" if _clock(time_s, form="%Y-%m-%d") == today else "%m-%d %H:%M")
-
-
-def _clock(time_s: float, *, form: str) -> str:
-    """``-`` for a time that no calendar has."""
-    try:
-        return time.strftime(form, time.localtime(time_s))
-    except (OverflowError, ValueError, OSError):
-        return "-"
-
-
 def _show(one: "RequestRecord", *, call: Call) -> None:
     console = call.console
     console.line(Cell(text=one.request_id, style="bold"), _outcome(one), f"status {one.status}")
-    console.line("at", _clock(one.time_s, form="%Y-%m-%d %H:%M:%S %z"), indent=2)
+    console.line("at", clock(one.time_s, form="%Y-%m-%d %H:%M:%S %z"), indent=2)
     console.line("asked", f"{one.endpoint} of {one.role or '-'}", "as a stream" if one.stream else "whole", indent=2)
     console.line("answered by", one.model or "nobody", *(("in the cloud",) if one.cloud else ()), indent=2)
     if one.fallback_reason:
@@ -158,8 +136,8 @@ def _show(one: "RequestRecord", *, call: Call) -> None:
     if one.generation is not None:
         console.line("generation", str(one.generation), indent=2)
     console.line("tokens", f"{_count(one.prompt_tokens)} in, {_count(one.completion_tokens)} out", indent=2)
-    console.line("first token after", _duration(one.first_token_ms), indent=2)
-    console.line("took", _duration(one.duration_ms), indent=2)
+    console.line("first token after", duration(one.first_token_ms), indent=2)
+    console.line("took", duration(one.duration_ms), indent=2)
     if one.message:
         console.line("because", Cell(text=one.message, style="red"), indent=2)
     console.text("")
@@ -178,7 +156,7 @@ def _show(one: "RequestRecord", *, call: Call) -> None:
                     each.model,
                     Cell(text=each.failure or "ok", style="red" if each.failure else "green"),
                     "-" if each.status is None else str(each.status),
-                    _duration(each.ms),
+                    duration(each.ms),
                 )
                 for number, each in enumerate(one.attempts, start=1)
             ),

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli import role_writing
 from gateway.cli.command import Call, add_command, add_group
 from gateway.cli.deployments import deployment_table
-from gateway.cli.masking import masked
 from gateway.cli.named import must_know
 from gateway.cli.tables import Cell, Column, Table
+from gateway.config.masking import masked
 
 if TYPE_CHECKING:
     from gateway.compose import Survey
@@ -20,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     group = add_group(app, name="roles", about="The roles: the model names that clients ask for.")
     add_command(group, list_roles, name="list")
     add_command(group, show, name="show")
+    role_writing.add_to(group)
 
 
 def list_roles(call: Call) -> None:

@@ -7,6 +7,9 @@ import typer
 
 from gateway.cli.command import Call, add_command
 from gateway.cli.tables import Cell, Column, Table
+from gateway.cli.taking_up import ADOPTED
+from gateway.cli.times import duration, when
+from gateway.errors import GatewayUnreachable
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,11 +25,11 @@ def status(
         typer.Option("--url", metavar="URL", help="Where it listens, if not as configured.", show_default=False),
     ] = None,
 ) -> None:
-    """The live gateway: its generation, roles and providers.
+    """The live gateway: its generation, roles and providers, what is pending, and how it came to be as it is.
 
     Exits with 5 when no gateway answers.
     """
-    live = call.run(call.workspace().status(url=url))
+    live = _asked(call, url=url)
     if call.console.json:
         call.console.value(live)
         return
@@ -39,12 +42,32 @@ def status(
             f"plan {str(generation.get('digest'))[:12]}",
             f"{generation.get('in_flight')} requests in flight",
         )
-    if live.get("last_error"):
-        console.line(Cell(text=f"last error: {live['last_error']}", style="red"))
+    last_error = str(live.get("last_error") or "")
+    for line in f"last error: {last_error}".splitlines() if last_error else ():
+        console.line(Cell(text=line, style="red"))
+    for line in _pending(_as_mapping(live.get("pending")), told=last_error):
+        console.line(Cell(text=line, style="yellow"))
     console.text("")
     console.table(_roles(_as_mapping(live.get("roles"))))
     console.text("")
     console.table(_providers(_as_sequence(live.get("providers"))))
+    swaps = _as_sequence(live.get("swaps"))
+    if swaps:
+        console.text("")
+        console.table(_swaps(swaps))
+
+
+def _asked(call: Call, *, url: str | None) -> dict[str, object]:
+    """The status, whatever the files say by now. Where nobody answers, it is their problems that are raised."""
+    from gateway.compose.address import likely_url
+
+    workspace = call.workspace()
+    try:
+        return call.run(workspace.status(url=url or likely_url(workspace)))
+    except GatewayUnreachable:
+        if url is None:
+            workspace.configuration()
+        raise
 
 
 def version(call: Call) -> None:
@@ -70,6 +93,57 @@ def _headline(live: Mapping[str, object]) -> tuple[Cell | str, ...]:
         "hot-swap on" if live.get("hot_swap") else "hot-swap off",
         str(live.get("config_folder", "")),
     )
+
+
+def _pending(pending: Mapping[str, Any], *, told: str) -> list[str]:
+    """What the files ask for and the live gateway does not do; problems that were ``told`` are not told again."""
+    if not pending:
+        return []
+    problems = _as_sequence(pending.get("problems"))
+    if problems:
+        head = "pending: the files cannot be used as they are, and nothing changes until they can"
+        return [head, *(f"  {one}" for one in problems if str(one) not in told)]
+    lines = []
+    if roles := _as_sequence(pending.get("changed_roles")):
+        profile = pending.get("profile")
+        under = f"profile {profile}" if profile else "no profile"
+        lines.append(f"pending: {under}, under which {', '.join(roles)} would be served differently")
+    if settings := _as_sequence(pending.get("restart")):
+        lines.append(f"pending until a restart: {', '.join(settings)}")
+    return lines
+
+
+def _swaps(swaps: Sequence[Any]) -> Table:
+    return Table(
+        columns=(
+            Column(title="GENERATION", right=True),
+            Column(title="SINCE", spare=1),
+            Column(title="CAUSE", wraps=True),
+            Column(title="PROFILE", spare=2),
+            Column(title="CHANGED ROLES", wraps=True, least=14),
+            Column(title="TOOK", right=True, spare=1),
+            Column(title="OUTCOME", wraps=True, least=12),
+        ),
+        rows=tuple(
+            (
+                str(one["generation"]),
+                when(one["started_s"]),
+                str(one["cause"]),
+                str(one["profile"] or "-"),
+                ", ".join(one["changed_roles"]) or "-",
+                duration(one["ms"]),
+                _outcome(one),
+            )
+            for one in swaps
+        ),
+    )
+
+
+def _outcome(swap: Mapping[str, Any]) -> Cell:
+    if swap["outcome"] == ADOPTED:
+        return Cell(text="adopted", style="green")
+    reason = str(swap["error"]).partition("\n")[0].rstrip(":")
+    return Cell(text=f"{swap['outcome']}: {reason}" if reason else str(swap["outcome"]), style="red")
 
 
 def _roles(roles: Mapping[str, Any]) -> Table:

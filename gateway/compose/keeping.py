@@ -19,7 +19,6 @@ from gateway.embedded.pull import PullProgress
 from gateway.errors import GatewayUnreachable, UnknownName, Unsupported
 from gateway.registry.embedded_keeping import EmbeddedKeeper
 from gateway.registry.ollama_keeping import OllamaKeeper
-from gateway.registry.registry import Registry
 from gateway.relay.ollama_wire import load_options
 from gateway.runtime.controller import Controller
 from gateway.runtime.keeping import UNLOAD_S, Keeping
@@ -27,10 +26,10 @@ from gateway.runtime.keeping_data import load_data, removed_data, resources_data
 from gateway.runtime.swap import Switchboard
 
 
-def keepers(parts: Parts) -> Mapping[str, ModelKeeper]:
-    """A keeper for each provider whose models can be kept, by name."""
+def keepers(parts: Parts, *, providers: Mapping[str, Provider] | None = None) -> Mapping[str, ModelKeeper]:
+    """A keeper for each provider whose models can be kept, by name; of the live configuration's unless others are given."""
     found: dict[str, ModelKeeper] = {}
-    for provider in parts.providers.values():
+    for provider in (parts.providers if providers is None else providers).values():
         if provider.kind is ProviderKind.OLLAMA:
             found[provider.name] = OllamaKeeper(provider=provider, load_options=load_options, keys=parts.keys)
         elif provider.kind is ProviderKind.EMBEDDED and parts.engine is not None:
@@ -41,8 +40,7 @@ def keepers(parts: Parts) -> Mapping[str, ModelKeeper]:
 class LiveWorld:
     """What the live gateway discovered, and its live plan. Implements ``World``."""
 
-    def __init__(self, *, registry: Registry, controller: Controller, switchboard: Switchboard) -> None:
-        self._registry = registry
+    def __init__(self, *, controller: Controller, switchboard: Switchboard) -> None:
         self._controller = controller
         self._switchboard = switchboard
 
@@ -52,7 +50,7 @@ class LiveWorld:
         return self._switchboard.live.selection.plan
 
     async def discovery(self, *, fresh: bool) -> Discovery:
-        known = None if fresh else self._registry.last
+        known = None if fresh else self._controller.registry.last
         return known if known is not None else await self._controller.look()
 
 
@@ -61,13 +59,15 @@ def live_keeping(
     parts: Parts,
     controller: Controller,
     switchboard: Switchboard,
+    known: Mapping[str, ModelKeeper] | None = None,
     unload_s: float = UNLOAD_S,
     let_go: Callable[[Model], None] = lambda _: None,
 ) -> Keeping:
-    """What the admin routes of a live gateway do to models. ``let_go`` hears of those that are no longer in memory."""
-    world = LiveWorld(registry=parts.registry, controller=controller, switchboard=switchboard)
+    """What the admin routes of a live gateway do to models. ``known`` are the keepers as they follow the configuration, those of
+    now if there are none that do; ``let_go`` hears of models that are no longer in memory."""
+    world = LiveWorld(controller=controller, switchboard=switchboard)
     return Keeping(
-        keepers=keepers(parts),
+        keepers=keepers(parts) if known is None else known,
         world=world,
         unload_s=unload_s,
         about_to_load=parts.registry.corrections.forget_loads,
@@ -83,7 +83,7 @@ def live_resources(
     def read() -> Mapping[str, object]:
         policy = controller.configuration.policy
         planned = switchboard.live.discovery
-        return resources_data(probe.sample(), discovery=parts.registry.last or planned, policy=policy)
+        return resources_data(probe.sample(), discovery=controller.registry.last or planned, policy=policy)
 
     return read
 

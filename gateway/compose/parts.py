@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -45,12 +46,23 @@ class EnvironmentKeys:
 
 
 class Endpoints:
-    """Where the models of OpenAI-wire providers answer. Implements ``EndpointResolver``."""
+    """Where the models of OpenAI-wire providers answer. Implements ``EndpointResolver``.
+
+    Requests of an older generation may still go to a provider that is not configured any more, so it stays known.
+    """
 
     def __init__(self, *, providers: Mapping[str, Provider], engine: EmbeddedEngine | None, keys: KeySource) -> None:
         self._providers = providers
         self._engine = engine
         self._keys = keys
+
+    def expect(self, providers: Mapping[str, Provider]) -> None:
+        """These may be configured soon: a canary asks them before they are."""
+        self._providers = {**providers, **self._providers}
+
+    def follow(self, providers: Mapping[str, Provider]) -> None:
+        """These are configured from now on."""
+        self._providers = {**self._providers, **providers}
 
     async def resolve(self, ref: ModelRef, *, context_tokens: int | None) -> Endpoint:
         provider = self._providers[ref.provider]
@@ -83,8 +95,29 @@ class SwitchedOff:
         return ProviderState(provider=self._provider, up=False, error=error), ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sources:
+    """The registry of one configuration, and what it was made of."""
+
+    configuration: Configuration
+    providers: Mapping[str, Provider]
+    registry: Registry
+
+    def serves(self, other: Configuration) -> bool:
+        """Whether the same would be made of ``other``."""
+        mine = self.configuration
+        return (mine.providers, mine.declared, mine.cloud_models) == (
+            other.providers,
+            other.declared,
+            other.cloud_models,
+        )
+
+
 class Parts:
-    """Everything that holds something open. Close it when done."""
+    """Everything that holds something open. Close it when done.
+
+    The engine, with its models, is that of the configuration at the start; registry and providers follow later ones.
+    """
 
     def __init__(
         self,
@@ -96,29 +129,60 @@ class Parts:
         clock: Clock,
     ) -> None:
         self.keys = EnvironmentKeys(environment)
-        self.providers: Mapping[str, Provider] = MappingProxyType({one.name: one for one in configuration.providers})
         self.engine = _engine(configuration, data_folder=data_folder, clock=clock)
-        self._configuration = configuration
         self._cache = CapabilityCache(path=state_folder / CACHE_FILE)
         self._facts = CloudFacts.read()
-        self._enricher = Enricher(declared=configuration.declared, providers=self.providers, scores=ScoreTable.load())
-        self.registry = Registry(
-            [self._source(one) for one in configuration.providers], corrections=Corrections(store=self._cache)
+        self._scores = ScoreTable.load()
+        self._corrections = Corrections(store=self._cache)
+        self._live = self._sources_of(configuration)
+        self._tried = self._live
+
+    @property
+    def registry(self) -> Registry:
+        """The one of the live configuration."""
+        return self._live.registry
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """Those of the live configuration, by name."""
+        return self._live.providers
+
+    def registry_for(self, configuration: Configuration) -> Registry:
+        """The live registry if it serves this configuration as well; else one of its own, the same when asked again. Blocks."""
+        for known in (self._live, self._tried):
+            if known.serves(configuration):
+                return known.registry
+        self._tried = self._sources_of(configuration)
+        return self._tried.registry
+
+    def follow(self, configuration: Configuration) -> None:
+        """This configuration is live from now on; ``registry_for`` has been asked for it."""
+        if self._tried.serves(configuration):
+            self._live = self._tried
+
+    def _sources_of(self, configuration: Configuration) -> "_Sources":
+        providers = MappingProxyType({one.name: one for one in configuration.providers})
+        enricher = Enricher(declared=configuration.declared, providers=providers, scores=self._scores)
+        sources = [self._source(one, configuration, enricher) for one in configuration.providers]
+        return _Sources(
+            configuration=configuration,
+            providers=providers,
+            registry=Registry(sources, corrections=self._corrections),
         )
 
-    def _source(self, provider: Provider) -> ModelSource:
+    def _source(self, provider: Provider, configuration: Configuration, enricher: Enricher) -> ModelSource:
         match provider.kind:
             case ProviderKind.OLLAMA:
-                return OllamaSource(provider=provider, cache=self._cache, enricher=self._enricher, keys=self.keys)
+                return OllamaSource(provider=provider, cache=self._cache, enricher=enricher, keys=self.keys)
             case ProviderKind.OPENAI:
-                return OpenAISource(provider=provider, enricher=self._enricher, keys=self.keys)
+                return OpenAISource(provider=provider, enricher=enricher, keys=self.keys)
             case ProviderKind.CLOUD:
-                models = self._configuration.cloud_models
-                return CloudSource(provider=provider, models=models, facts=self._facts, enricher=self._enricher)
+                models = configuration.cloud_models
+                return CloudSource(provider=provider, models=models, facts=self._facts, enricher=enricher)
             case ProviderKind.EMBEDDED:
                 if self.engine is None:
                     return SwitchedOff(provider)
-                return EmbeddedSource(provider=provider, shelf=self.engine, enricher=self._enricher)
+                return EmbeddedSource(provider=provider, shelf=self.engine, enricher=enricher)
 
     async def close(self) -> None:
         if self.engine is not None:

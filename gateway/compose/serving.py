@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -18,15 +18,21 @@ from gateway.api.model_routes import ModelRoutes
 from gateway.api.origin import is_loopback_host
 from gateway.api.requests import Requests
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
+from gateway.compose.canary import Canary
+from gateway.compose.explaining import LiveExplainer
+from gateway.compose.following import Following
+from gateway.compose.generations import generation_log_of
 from gateway.compose.journal import journal_of, journal_reader_of
 from gateway.compose.keeping import live_keeping, live_resources
 from gateway.compose.listening import MAX_CONNECTIONS, Server, bind, loop_factory, make_room
-from gateway.compose.parts import Endpoints, Parts, SystemClock, missing_models
+from gateway.compose.parts import Parts, SystemClock, missing_models
+from gateway.compose.profiles import ProfileDesk
+from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.atomic import write_atomically
 from gateway.config.unenforced import unenforced_keys
 from gateway.domain.model import Lane, ProviderKind
-from gateway.domain.plan import Deployment, Plan, RolePlan
+from gateway.domain.plan import Deployment, RolePlan
 from gateway.domain.ports import CompletionBackend, Discovery
 from gateway.domain.role import Task
 from gateway.embedded.pull import PullProgress
@@ -42,8 +48,8 @@ from gateway.relay.request import ChatRequest
 from gateway.relay.wire import ChatWire
 from gateway.rendering.output import to_yaml
 from gateway.resources import HostProbe
-from gateway.runtime.clashes import check_names
-from gateway.runtime.controller import Controller, Effects
+from gateway.runtime.controller import Controller
+from gateway.runtime.effects import Effects
 from gateway.runtime.generation import Generation
 from gateway.runtime.swap import Switchboard
 from gateway.telemetry.logs import Redactor, logging_to
@@ -126,38 +132,60 @@ class _Serving:
 
     def __init__(self, workspace: Workspace, *, announce: Announce, redactor: Redactor) -> None:
         self._workspace = workspace
+        self._redactor = redactor
         self._journal = journal_of(workspace.state_folder, redactor=redactor)
+        self._generations = generation_log_of(workspace.state_folder, redactor=redactor)
         self._announce = announce
         self._configuration = workspace.configuration()
+        self._watch = Watch(folder=workspace.config_folder, state_folder=workspace.state_folder)
         self._clock = SystemClock()
         self._switchboard = Switchboard()
         self._breakers = Breakers()
 
     async def run(self, listener: socket.socket) -> None:
         parts = await asyncio.to_thread(self._workspace.parts)
+        ollama = OllamaLane(connections=Connections(clock=self._clock), clock=self._clock, keys=parts.keys)
+        following = Following(
+            workspace=self._workspace, parts=parts, watch=self._watch, redactor=self._redactor, ollama=ollama
+        )
+        canary = Canary()
         controller = Controller(
             configuration=self._configuration,
             registry=parts.registry,
             probe=HostProbe(),
             switchboard=self._switchboard,
-            effects=Effects(
-                check=self._check, seen=self._seen, render=self._render, build_backend=self._backend(parts)
-            ),
+            effects=self._effects(parts, following=following, canary=canary),
             clock=self._clock,
+            log=self._generations,
         )
-        ollama = OllamaLane(connections=Connections(clock=self._clock), clock=self._clock, keys=parts.keys)
-        relay = self._relay(parts, ollama=ollama, observer=controller)
-        routes = self._admin_routes(parts, controller=controller, ollama=ollama)
+        relay = canary.relay = self._relay(parts, following=following, ollama=ollama, observer=controller)
+        routes = self._admin_routes(parts, following=following, controller=controller, ollama=ollama)
         server = self._server(relay=relay, controller=controller, more_routes=routes)
         self._journal.start()
         try:
             async with _beside(self._come_up(server, relay=relay, controller=controller), server=server):
                 await server.serve(sockets=[listener])
         finally:
+            await controller.close()
             await relay.close()
             await self._switchboard.close()
             await parts.close()
             await asyncio.to_thread(self._journal.close)
+
+    def _effects(self, parts: Parts, *, following: Following, canary: Canary) -> Effects:
+        return Effects(
+            seen=self._seen,
+            render=self._workspace.render_plan,
+            build_backend=self._backend(parts),
+            keep=self._keep,
+            read=following.read,
+            persist=following.persist,
+            facts=following.facts,
+            adopted=following.adopted,
+            generate=canary.generate,
+            load=following.load,
+            unload=following.unload,
+        )
 
     def _server(self, *, relay: Relay, controller: Controller, more_routes: Sequence[Route]) -> Server:
         settings = self._configuration.gateway
@@ -168,6 +196,14 @@ class _Serving:
             body_limit_bytes=settings.body_limit_bytes,
             loopback_only=is_loopback_host(settings.host),
             journal=self._journal,
+            generations=self._generations,
+            profiles=ProfileDesk(self._workspace, active=lambda: controller.configuration.profile),
+            explainer=LiveExplainer(
+                controller=controller,
+                switchboard=self._switchboard,
+                probe=HostProbe(),
+                read=self._workspace.read_again,
+            ),
             more_routes=more_routes,
         )
         return Server(
@@ -177,13 +213,16 @@ class _Serving:
             max_connections=settings.max_connections,
         )
 
-    def _admin_routes(self, parts: Parts, *, controller: Controller, ollama: OllamaLane) -> list[Route]:
+    def _admin_routes(
+        self, parts: Parts, *, following: Following, controller: Controller, ollama: OllamaLane
+    ) -> list[Route]:
         requests = Requests(reader=journal_reader_of(self._workspace.state_folder), state=self._journal)
         models = ModelRoutes(
             keeping=live_keeping(
                 parts=parts,
                 controller=controller,
                 switchboard=self._switchboard,
+                known=following.keepers,
                 let_go=lambda model: ollama.forget(model.ref),
             ),
             resources=live_resources(
@@ -201,7 +240,17 @@ class _Serving:
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         await self._greet(relay=relay, generation=generation)
-        await controller.watch()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(controller.watch())
+            tasks.create_task(self._follow_edits(controller))
+
+    async def _follow_edits(self, controller: Controller) -> None:
+        try:
+            async with aclosing(self._watch.edits()) as edits:
+                async for cause in edits:
+                    await controller.edited(cause=cause)
+        except Exception:  # noqa: BLE001  (requests are served all the same)
+            _log.exception("files are not watched any more; the admin routes still take up what is asked of them")
 
     async def _greet(self, *, relay: Relay, generation: Generation) -> None:
         roles = generation.roles
@@ -250,8 +299,8 @@ class _Serving:
             return f"{plan.deployments[0].ref} answered {name} in {elapsed_ms:.0f} ms"
         return ""
 
-    def _relay(self, parts: Parts, *, ollama: OllamaLane, observer: Observer) -> Relay:
-        endpoints = Endpoints(providers=parts.providers, engine=parts.engine, keys=parts.keys)
+    def _relay(self, parts: Parts, *, following: Following, ollama: OllamaLane, observer: Observer) -> Relay:
+        endpoints = following.endpoints
         return Relay(
             lanes={
                 Lane.OLLAMA: ollama,
@@ -264,21 +313,16 @@ class _Serving:
             refusals=parts.registry.corrections,
         )
 
-    def _check(self, discovery: Discovery) -> None:
-        check_names(self._configuration, discovery)
-
     def _seen(self, discovery: Discovery) -> None:
         self._breakers.seen([model.ref for model in discovery.models if model.provider_up])
 
-    def _render(self, plan: Plan, discovery: Discovery) -> Mapping[str, object]:
-        rendered = self._workspace.render_plan(plan, discovery)
+    def _keep(self, rendered: Mapping[str, object]) -> None:
         path = self._workspace.state_folder / ROUTER_FILE
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(path, to_yaml(rendered).encode())
         except OSError as error:
             _log.warning("the router config could not be written", extra={"path": str(path), "reason": str(error)})
-        return rendered
 
     def _backend(self, parts: Parts) -> Callable[[Mapping[str, object]], CompletionBackend]:
         def build(rendered: Mapping[str, object]) -> CompletionBackend:

@@ -11,6 +11,7 @@ from gateway.compose.parts import Parts, SystemClock
 from gateway.config.environ import Environment
 from gateway.config.folders import config_folder, templates_folder
 from gateway.config.load import load
+from gateway.config.profiles import names, use
 from gateway.config.settings import Configuration
 from gateway.domain.model import ProviderKind, parse_reference
 from gateway.domain.nearest import nearest_name
@@ -21,7 +22,7 @@ from gateway.domain.role import Role
 from gateway.domain.selection import Selection, select
 from gateway.embedded.files import KNOWN_MODELS, known_model
 from gateway.embedded.pull import Progress, pull
-from gateway.errors import GatewayUnreachable, UnknownName
+from gateway.errors import GatewayUnreachable, RolegateError, UnknownName
 from gateway.rendering.render import render
 from gateway.rendering.templates import Templates
 from gateway.resources import HostProbe
@@ -64,6 +65,7 @@ class Workspace:
         self.state_folder = environment.state_dir
         self.data_folder = environment.data_dir
         self._configuration: Configuration | None = None
+        self._chosen_live = False
 
     @classmethod
     def open(cls, options: Options) -> "Workspace":
@@ -81,6 +83,38 @@ class Workspace:
                 flags=self.options.settings,
             )
         return self._configuration
+
+    def read_again(self, profile: str | None) -> Configuration:
+        """The configuration as it is on disk now, with ``profile`` active: empty for none, ``None`` for the one that is chosen.
+        Raises ``ConfigInvalid``, and ``UnknownName`` for a profile that does not exist."""
+        environment, flag = self.environment, self.options.profile
+        if self._chosen_live:
+            left = {key: value for key, value in environment.variables.items() if key != "ROLEGATE_PROFILE"}
+            environment, flag = Environment(variables=left), None
+        if profile:
+            known = names(folder=self.config_folder)
+            if profile not in known:
+                nearest = nearest_name(profile, known)
+                raise UnknownName(kind="profile", name=profile, known=known, nearest=nearest)
+        return load(
+            folder=self.config_folder,
+            state_folder=self.state_folder,
+            environment=environment,
+            profile=flag if profile is None else profile,
+            flags=self.options.settings,
+        )
+
+    def choose(self, profile: str | None) -> None:
+        """Make ``profile`` the active one on disk. From then on this process goes by what is there; the flag and the variable
+        that it was started with count again when it starts anew. Raises ``RolegateError``."""
+        try:
+            use(profile, folder=self.config_folder, state_folder=self.state_folder)
+        except OSError as exc:
+            raise RolegateError(
+                f"{self.state_folder}: the active profile cannot be written: {exc.strerror or exc}",
+                hint="let the gateway write to its state folder; nothing was changed",
+            ) from exc
+        self._chosen_live = True
 
     def parts(self) -> Parts:
         """Registry, engine and keys for this configuration; the caller closes them."""

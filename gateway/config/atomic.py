@@ -2,10 +2,15 @@
 
 import errno
 import os
+import re
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_SUFFIX: Final = ".tmp"
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -13,18 +18,38 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     and what it leads to is replaced. Raises ``OSError``, also where something other than a regular file is in the way."""
     _refuse_what_is_no_file(path)
     path = Path(os.path.realpath(path))
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_SUFFIX)
     try:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
         Path(temporary).chmod(mode)
+        _keep_owner(Path(temporary), path)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def sweep(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed left beside it. For whoever keeps other writers of it out meanwhile."""
+    path = Path(os.path.realpath(path))
+    left = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
+    for one in path.parent.iterdir():
+        if left.fullmatch(one.name):
+            one.unlink(missing_ok=True)
+
+
+def _keep_owner(temporary: Path, path: Path) -> None:
+    """Where an administrator writes for somebody else, the file stays theirs."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):
+        before = path.stat()
+        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(temporary, before.st_uid, before.st_gid)
 
 
 def _refuse_what_is_no_file(path: Path) -> None:

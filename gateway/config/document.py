@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, cast
@@ -44,6 +44,10 @@ class Document:
         """The line of ``path`` or of what is nearest around it, from 1; ``None`` for the file as a whole."""
         return line_of(path, lines=self._lines)
 
+    def holding(self, data: Mapping[str, object]) -> "Document":
+        """The same file with other values."""
+        return replace(self, data=data)
+
     def problem(self, path: KeyPath, *, found: str, allowed: str, nearest: str = "", hint: str = "") -> Problem:
         """A problem of this file at ``path``."""
         return Problem(
@@ -63,14 +67,27 @@ def read_document(path: Path) -> Document:
     A byte order mark of UTF-8 is passed over. Nothing over ``MAX_FILE_BYTES`` is read, and nothing that is not a regular
     file.
     """
-    file = str(path)
     try:
-        text = _text(read_regular_file(path, at_most_bytes=MAX_FILE_BYTES))
+        content = read_regular_file(path, at_most_bytes=MAX_FILE_BYTES)
     except Unreadable as exc:
-        return _unusable(file, TextProblem(line=None, found=exc.found, allowed=exc.allowed, hint=exc.hint))
+        return _unusable(str(path), TextProblem(line=None, found=exc.found, allowed=exc.allowed, hint=exc.hint))
+    return document_of(content, file=str(path), syntax=syntax_of(path))
+
+
+def document_of(content: bytes, *, file: str, syntax: Syntax) -> Document:
+    """``content`` as if it had been read from ``file``."""
+    if len(content) > MAX_FILE_BYTES:
+        much = TextProblem(line=None, found=f"{len(content)} bytes", allowed=f"at most {MAX_FILE_BYTES} bytes")
+        return _unusable(file, much)
+    try:
+        return _document(file, _text(content), syntax=syntax)
     except _Unusable as exc:
         return _unusable(file, exc.problem)
-    return _document(file, text, syntax="json" if path.suffix == ".json" else "yaml")
+
+
+def syntax_of(path: Path) -> Syntax:
+    """How the file at ``path`` is read, by its name."""
+    return "json" if path.suffix == ".json" else "yaml"
 
 
 def _unusable(file: str, *problems: TextProblem) -> Document:

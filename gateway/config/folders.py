@@ -9,6 +9,8 @@ from gateway.config.wording import quoted
 from gateway.errors import ConfigInvalid, Problem
 
 TEMPLATES: Final = "router_templates"
+SHIPPED: Final = "_shipped"
+"""The folder inside the package that holds the packaged ones."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 
@@ -50,7 +52,7 @@ def templates_folder(
 
 def packaged(name: str) -> Path:
     """``name`` as shipped: inside the package, or at the top of a source checkout."""
-    shipped = _PACKAGE / "_shipped" / name
+    shipped = _PACKAGE / SHIPPED / name
     return shipped if shipped.is_dir() else _PACKAGE.parent / name
 
 

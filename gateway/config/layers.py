@@ -13,7 +13,7 @@ default ``./config``, ``/etc/rolegate/models.json`` for ``--config-dir /etc/role
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,11 +51,14 @@ class FolderFiles:
     warnings: tuple[Problem, ...] = ()
 
 
-def scan(folder: Path) -> FolderFiles:
-    """List ``folder`` and its profiles. A folder that cannot be listed is a problem, not an exception."""
+def scan(folder: Path, *, also: Iterable[Path] = ()) -> FolderFiles:
+    """List ``folder`` and its profiles. A folder that cannot be listed is a problem, not an exception.
+
+    Files ``also`` count as if they lay there.
+    """
     problems: list[Problem] = []
     unlisted: list[Problem] = []
-    names = _names(folder, unlisted)
+    names = _names(folder, unlisted) | {path.name for path in also if path.parent == folder}
     layers: list[tuple[Layer, Path]] = []
     for layer, spellings in _SPELLINGS.items():
         present = [name for name in spellings if name in names]
@@ -71,7 +74,8 @@ def scan(folder: Path) -> FolderFiles:
                 hint="rename models.yml to models.json in JSON, or move its content into models.yaml",
             )
         )
-    profiles, profile_problems, warnings = _profiles(folder, names, unlisted)
+    new_profiles = {path.name for path in also if path.parent == folder / PROFILES_FOLDER}
+    profiles, profile_problems, warnings = _profiles(folder, names, new_profiles, unlisted)
     return FolderFiles(
         folder=folder,
         layers=tuple(layers),
@@ -111,14 +115,13 @@ def _two_spellings(folder: Path, present: Sequence[str], what: str) -> Problem:
 
 
 def _profiles(
-    folder: Path, names: frozenset[str], problems: list[Problem]
+    folder: Path, names: frozenset[str], new: set[str], problems: list[Problem]
 ) -> tuple[dict[str, Path], dict[str, Problem], list[Problem]]:
     place = folder / PROFILES_FOLDER
-    if PROFILES_FOLDER not in names:
-        return {}, {}, []
+    present = _names(place, problems) if PROFILES_FOLDER in names else frozenset()
     spelled: dict[str, list[str]] = {}
     warnings: list[Problem] = []
-    for name in sorted(_names(place, problems)):
+    for name in sorted(present | new):
         stem, suffix = Path(name).stem, Path(name).suffix
         if suffix not in SUFFIXES or name.startswith("."):
             continue

@@ -1,7 +1,7 @@
 """Loading a configuration: all files read and merged, all problems at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -9,10 +9,12 @@ from typing import Final
 from gateway.config import profiles
 from gateway.config.complaints import schema_problems
 from gateway.config.consistency import Finding, findings
-from gateway.config.document import Document, read_document
+from gateway.config.document import Document, document_of, read_document, syntax_of
 from gateway.config.environ import Environment
 from gateway.config.layers import FolderFiles, scan
 from gateway.config.merge import Layer, Merged, Overlay, Source, merge
+from gateway.config.migrate import current
+from gateway.config.profiles import ActiveProfile
 from gateway.config.schema import FILE_KEYS, ConfigFile, ProfileFile
 from gateway.config.settings import Configuration, Overrides, overrides
 from gateway.config.translate import translate
@@ -24,6 +26,8 @@ _NO_FILE: Final[Mapping[Layer, str]] = MappingProxyType(
     {Layer.COMMAND_LINE: "command line", Layer.ENVIRONMENT: "environment"}
 )
 """What a problem names in a file's place for layers that have none, the strongest first."""
+
+_NOTHING: Final[Mapping[Path, bytes]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +50,25 @@ class _Files:
     profiles: Mapping[str, Document]
     chosen: str | None
     above: Overrides
+    parents: Mapping[str, str | None] = field(default_factory=dict)
     chain: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    def with_active(self, name: str | None, *, place: ActiveProfile | None = None) -> "_Files":
+        """The same files with another profile active, as ``place`` says."""
+        chosen = place or ActiveProfile(name=name, chosen_by="flag", state_file=self.folder)
+        bare = replace(self, chosen=name, chain=(), problems=())
+        if name is None:
+            return bare
+        if name not in self.profiles:
+            return replace(bare, problems=(profiles.unknown_profile(chosen, known=self.on_disk.profiles),))
+        doubled = self.on_disk.profile_problems
+        chain = profiles.chain(name, parents=self.parents)
+        broken = profiles.chain_problem(chain, documents=self.profiles)
+        problems = [doubled[one] for one in chain.names if one in doubled]
+        if broken is not None:
+            problems.append(broken)
+        return replace(bare, chain=chain.names, problems=tuple(problems))
 
     def stack(self, chain: Sequence[str]) -> list[tuple[Layer, Document]]:
         """The layers with a profile and what it extends over them, the weakest first."""
@@ -72,6 +93,7 @@ class _Stacks:
         self._by_profile: dict[str, _Stack] = {}
         everything = [document for _layer, document in files.layers] + list(files.profiles.values())
         self.documents = {document.file: document for document in everything}
+        self._schema: dict[str, tuple[Problem, ...]] = {}
 
     def of(self, chain: Sequence[str]) -> _Stack:
         """The layers under the profiles of ``chain``, the strongest first."""
@@ -87,6 +109,13 @@ class _Stacks:
             stack = _over(stack, [(Layer.PROFILE, self._files.profiles[name])], doubled=doubled)
             self._by_profile[name] = stack
         return stack
+
+    def schema_problems(self, document: Document, *, layer: Layer) -> tuple[Problem, ...]:
+        """What the schema says of one file, asked once."""
+        if document.file not in self._schema:
+            model = ProfileFile if layer is Layer.PROFILE else ConfigFile
+            self._schema[document.file] = schema_problems(document, model=model)
+        return self._schema[document.file]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +145,9 @@ def load(
     """
     above = overrides(environment=environment, flags=flags)
     files = _read(folder, profiles.active(state_folder=state_folder, environment=environment, flag=profile), above)
-    whole = _whole(files, _Stacks(files), files.chain)
-    problems = _active_problems(files, whole)
+    stacks = _Stacks(files)
+    whole = _whole(files, stacks, files.chain)
+    problems = _active_problems(files, whole, stacks)
     if problems:
         raise ConfigInvalid(problems)
     inactive = _inactive(files)
@@ -144,11 +174,11 @@ def check(
     files = _read(folder, profiles.active(state_folder=state_folder, environment=environment, flag=profile), above)
     stacks = _Stacks(files)
     whole = _whole(files, stacks, files.chain)
-    told = [*_active_problems(files, whole), *_inactive(files)]
+    told = [*_active_problems(files, whole, stacks), *_inactive(files)]
     places = {_place(one) for one in told}
     if not whole.judged:
         told += _new(_whole(files, stacks, ()).problems, places, hint="")
-    parents = {name: profiles.extends_of(document) for name, document in files.profiles.items()}
+    parents = files.parents
     sound = profiles.parents_first(parents)
     for name in sound:
         stacks.of([name, *filter(None, [parents[name]])])
@@ -158,28 +188,87 @@ def check(
     return Check(problems=tuple(told), warnings=_warnings(files, whole, environment))
 
 
-def _read(folder: Path, chosen: profiles.ActiveProfile, above: Overrides) -> _Files:
-    on_disk = scan(folder)
-    documents = {name: read_document(path) for name, path in on_disk.profiles.items()}
+def judge(
+    *,
+    folder: Path,
+    chosen: ActiveProfile,
+    environment: Environment,
+    staged: Mapping[Path, bytes],
+    flags: Mapping[str, object] | None = None,
+) -> tuple[Problem, ...]:
+    """What is doubtful in the configuration as it would be with the ``staged`` files written and ``chosen`` active.
+
+    Raises ``ConfigInvalid`` with every problem of that; where there is none, with those that the staged files bring to any
+    other profile that they are a part of, and to going without one.
+    """
+    above = overrides(environment=environment, flags=flags)
+    files = _read(folder, chosen, above, staged=staged)
+    stacks = _Stacks(files)
+    whole = _whole(files, stacks, files.chain)
+    problems = _active_problems(files, whole, stacks)
+    if problems:
+        raise ConfigInvalid(problems)
+    touched = frozenset(map(str, staged))
+    broken: dict[str | None, list[Problem]] = {}
+    for name in {None, *files.profiles} - {chosen.name}:
+        other = files.with_active(name)
+        if touched & {document.file for _layer, document in other.stack(other.chain)}:
+            broken[name] = _active_problems(other, _whole(other, stacks, other.chain), stacks)
+    broken = {name: told for name, told in broken.items() if told}
+    if broken:
+        _raise_new(broken, before=_read(folder, chosen, above))
+    return whole.doubts
+
+
+def _raise_new(broken: Mapping[str | None, Sequence[Problem]], *, before: _Files) -> None:
+    """Raise the problems of those profiles that have none as the files lie now."""
+    stacks = _Stacks(before)
+    told: list[Problem] = []
+    places: set[tuple[str, int | None, str]] = set()
+    for name in sorted(broken, key=lambda one: one or ""):
+        now = before.with_active(name)
+        if name in (None, *before.profiles) and _active_problems(now, _whole(now, stacks, now.chain), stacks):
+            continue
+        when = "when no profile is active" if name is None else f"when the profile {quoted(name)} is active"
+        told += _new(broken[name], places, hint=when)
+    if told:
+        raise ConfigInvalid(told)
+
+
+def merged_values(
+    *, folder: Path, profile: str | None, below: Path | None = None, staged: Mapping[Path, bytes] = _NOTHING
+) -> Mapping[str, object]:
+    """The values of all files under ``profile`` and its own, unjudged; only of those under the file ``below`` if one is named."""
+    nobody = ActiveProfile(name=profile, chosen_by="flag", state_file=folder)
+    files = _read(folder, nobody, overrides(environment=Environment(variables={})), staged=staged)
+    overlays: list[Overlay] = []
+    for layer, document in files.stack(files.chain):
+        if document.file == str(below):
+            break
+        overlays.append(_overlay(layer, document))
+    return merge(overlays).values
+
+
+def _read(folder: Path, chosen: ActiveProfile, above: Overrides, *, staged: Mapping[Path, bytes] = _NOTHING) -> _Files:
+    """What lies in ``folder``, with the ``staged`` files as they are to be."""
+    on_disk = scan(folder, also=staged)
+
+    def document(path: Path) -> Document:
+        if path in staged:
+            return current(document_of(staged[path], file=str(path), syntax=syntax_of(path)))
+        return current(read_document(path))
+
+    documents = {name: document(path) for name, path in on_disk.profiles.items()}
     files = _Files(
         folder=folder,
         on_disk=on_disk,
-        layers=tuple((layer, read_document(path)) for layer, path in reversed(on_disk.layers)),
+        layers=tuple((layer, document(path)) for layer, path in reversed(on_disk.layers)),
         profiles=documents,
         chosen=chosen.name,
         above=above,
+        parents={name: profiles.extends_of(one) for name, one in documents.items()},
     )
-    if chosen.name is None:
-        return files
-    if chosen.name not in documents:
-        return replace(files, problems=(profiles.unknown_profile(chosen, known=on_disk.profiles),))
-    parents = {name: profiles.extends_of(document) for name, document in documents.items()}
-    chain = profiles.chain(chosen.name, parents=parents)
-    broken = profiles.chain_problem(chain, documents=documents)
-    problems = [on_disk.profile_problems[name] for name in chain.names if name in on_disk.profile_problems]
-    if broken is not None:
-        problems.append(broken)
-    return replace(files, chain=chain.names, problems=tuple(problems))
+    return files.with_active(chosen.name, place=chosen)
 
 
 def _over(below: _Stack | None, layers: Sequence[tuple[Layer, Document]], *, doubled: bool) -> _Stack:
@@ -222,13 +311,13 @@ def _located(finding: Finding, merged: Merged, documents: Mapping[str, Document]
     )
 
 
-def _active_problems(files: _Files, whole: _Whole) -> list[Problem]:
+def _active_problems(files: _Files, whole: _Whole, stacks: _Stacks) -> list[Problem]:
     """Everything that keeps the configuration from being used, each problem of a place once, in order."""
     problems = [*files.above.problems, *files.on_disk.problems, *files.problems]
     stack = files.stack(files.chain)
     for layer, document in stack:
         problems += document.problems
-        problems += schema_problems(document, model=ProfileFile if layer is Layer.PROFILE else ConfigFile)
+        problems += stacks.schema_problems(document, layer=layer)
     problems += whole.problems
     return _in_order(problems, [*_NO_FILE.values(), *(document.file for _layer, document in reversed(stack))])
 
@@ -257,7 +346,7 @@ def _new(problems: Iterable[Problem], places: set[tuple[str, int | None, str]], 
 
 
 def _inactive(files: _Files) -> tuple[Problem, ...]:
-    parents = {name: profiles.extends_of(document) for name, document in files.profiles.items()}
+    parents = files.parents
     sound = frozenset(profiles.parents_first(parents))
     problems: list[Problem] = []
     for name, document in sorted(files.profiles.items()):

@@ -1,13 +1,15 @@
 """Profiles: which there are, what each extends, and which one is active."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from gateway.config.atomic import write_atomically
 from gateway.config.document import Document, read_document
+from gateway.config.edition import take_lock
 from gateway.config.environ import Environment
 from gateway.config.layers import PROFILE_NAME, FolderFiles, scan
 from gateway.config.regular_file import Unreadable, read_regular_file
@@ -16,6 +18,7 @@ from gateway.domain.nearest import nearest_name
 from gateway.errors import ConfigInvalid, Problem, UnknownName
 
 STATE_FILE: Final = "active_profile"
+_CHOICE_LOCK: Final = ".active_profile.lock"
 _LONGEST_NAME_BYTES: Final = 1024
 
 
@@ -87,6 +90,31 @@ def use(name: str | None, *, folder: Path, state_folder: Path) -> None:
     if name is not None:
         _require(name, scan(folder).profiles)
     state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with choosing(state_folder=state_folder):
+        if name is not None:
+            _require(name, scan(folder).profiles)  # it may have been deleted meanwhile
+        persist(name, state_folder=state_folder)
+
+
+@contextmanager
+def choosing(*, state_folder: Path) -> Iterator[None]:
+    """Keep the choice of the active profile as it is until the block ends, but for the block's own ``persist``.
+
+    Where there is no such folder, or this user may not write in it, there is nobody to keep out.
+    """
+    try:
+        descriptor = take_lock(state_folder, name=_CHOICE_LOCK)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def persist(name: str | None, *, state_folder: Path) -> None:
+    """What ``use`` does once the name is known to be good, within ``choosing``. Raises ``OSError``."""
     if name is None:
         (state_folder / STATE_FILE).unlink(missing_ok=True)
     else:

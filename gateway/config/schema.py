@@ -286,6 +286,15 @@ class SelectionEntry(Entry):
     memory_margin: of.Margin | None = Field(default=None, description="part of total memory kept free")
     co_residency: Literal["report"] | None = None
     thermal: ThermalEntry | None = None
+    canary: Literal["metadata", "generate"] | None = Field(
+        default=None, description="how a swap tries new deployments: asks for their metadata, or for one token too"
+    )
+    preload: Literal["before", "after", "never"] | None = Field(
+        default=None, description="are models that a swap brings loaded before requests reach them, after, or never?"
+    )
+    unload: Literal["after_idle", "never"] | None = Field(
+        default=None, description="are models that no role needs any more unloaded after a swap?"
+    )
 
     def to_domain(self) -> Policy:
         given = self.given()

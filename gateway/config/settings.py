@@ -33,7 +33,7 @@ class GatewaySettings:
 
     host: str = _setting("127.0.0.1", about="address to listen on")
     port: int = _setting(4000, about="port to listen on", minimum=1, maximum=65_535)
-    hot_swap: bool = _setting(False, about="take up configuration changes while running (no effect in this version)")
+    hot_swap: bool = _setting(False, about="take up configuration changes while running")
     expose_models: bool = _setting(True, about="let clients ask for models by reference, beside roles")
     body_limit_bytes: int = _setting(
         32 * 1024 * 1024, about="largest request body accepted, in bytes", minimum=1024, maximum=1024**3

@@ -1,4 +1,5 @@
-"""What is accepted and has no effect in this version: one table, and a warning for each of its rows that is made use of.
+"""What is accepted and has no effect in this version, or none without hot-swap: one table, and a warning for each of its rows
+that is made use of.
 
 A row goes when the gateway does what the setting says.
 """
@@ -16,6 +17,7 @@ from gateway.errors import Problem
 
 _ANY: Final = "*"
 _NO_EFFECT: Final = "it has no effect in this version"
+_NEEDS_HOT_SWAP: Final = "it has an effect only with hot-swap on"
 _USUAL: Final = Policy()
 
 
@@ -36,9 +38,11 @@ class _Row:
 
 
 _TABLE: Final = (
-    _Row(path=("gateway", "hot_swap"), usual=False),
-    _Row(path=("selection", "thermal", "cool_c"), usual=_USUAL.cool_c),
-    _Row(path=("selection", "thermal", "dwell_s"), usual=_USUAL.dwell_s),
+    _Row(path=("selection", "thermal", "cool_c"), usual=_USUAL.cool_c, hint=_NEEDS_HOT_SWAP),
+    _Row(path=("selection", "thermal", "dwell_s"), usual=_USUAL.dwell_s, hint=_NEEDS_HOT_SWAP),
+    _Row(path=("selection", "canary"), usual=_USUAL.canary, hint=_NEEDS_HOT_SWAP),
+    _Row(path=("selection", "preload"), usual=_USUAL.preload, hint=_NEEDS_HOT_SWAP),
+    _Row(path=("selection", "unload"), usual=_USUAL.unload, hint=_NEEDS_HOT_SWAP),
     _Row(variable="ROLEGATE_CLIENT_KEY", is_key=True),
     _Row(variable="ROLEGATE_CLIENT_KEY_FILE", is_key=True),
     _Row(variable="ROLEGATE_ADMIN_KEY", is_key=True),
@@ -49,9 +53,10 @@ _TABLE: Final = (
 
 def unenforced_settings(values: Mapping[str, object]) -> Iterator[Finding]:
     """The settings in merged ``values`` that ask for something that does not happen."""
+    hot_swap = any(value is True for _path, value in _written(values, ("gateway", "hot_swap")))
     for row in _TABLE:
         for path, value in _written(values, row.path):
-            if value != row.usual:
+            if value != row.usual and not (hot_swap and row.hint == _NEEDS_HOT_SWAP):
                 yield Finding(path=path, found=found(value), allowed=row.allowed, hint=row.hint, doubtful=True)
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.domain.generation_record import GenerationRecord
 from gateway.domain.keeping import Held, LoadReport, UnloadReport
 from gateway.domain.model import Model, ModelRef, Provider
 from gateway.domain.record import RequestRecord
@@ -216,3 +217,14 @@ class JournalReader(Protocol):
 
     def find(self, request_id: str) -> RequestRecord | None:
         """The newest request with that id; callers may choose ids, and choose one twice."""
+
+
+class GenerationLog(Protocol):
+    """Where generations are remembered, over restarts."""
+
+    def record(self, one: GenerationRecord) -> None:
+        """Keep one. Blocks; never raises, since no swap depends on it."""
+
+    def recent(self, limit: int) -> Sequence[GenerationRecord]:
+        """The newest first. Blocks; raises ``RolegateError`` for a log that cannot be read. One that was never written to is
+        empty."""

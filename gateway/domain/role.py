@@ -92,8 +92,10 @@ class Policy:
     """Selection settings that hold for all roles.
 
     ``cloud_fallback`` enables cloud models at all. ``system_default`` are references tried last. ``memory_margin`` is the
-    part of total memory kept free (never less than ``MIN_MARGIN_BYTES``). ``co_residency`` and ``thermal`` are carried for
-    the decisions that use them.
+    part of total memory kept free (never less than ``MIN_MARGIN_BYTES``). A machine is too hot from ``hot_c`` on; with hot-swap
+    on it stays so until it was at most ``cool_c`` for ``dwell_s``, which is also how long other changes of it have to last.
+    ``canary`` is how a swap tries new deployments, ``preload`` and ``unload`` what it does to models' memory. ``co_residency``
+    is carried for the decisions that use it.
     """
 
     cloud_fallback: bool = True
@@ -103,3 +105,6 @@ class Policy:
     hot_c: float = 85.0
     cool_c: float = 75.0
     dwell_s: float = 60.0
+    canary: Literal["metadata", "generate"] = "metadata"
+    preload: Literal["before", "after", "never"] = "after"
+    unload: Literal["after_idle", "never"] = "never"

@@ -3,54 +3,49 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.config.settings import Configuration
-from gateway.domain.model import Lane
-from gateway.domain.plan import Deployment, Plan
-from gateway.domain.ports import Clock, CompletionBackend, Discovery, ResourceProbe
-from gateway.domain.resources import Resources
-from gateway.domain.selection import Selection, select
-from gateway.errors import RolegateError, UpstreamFailed
+from gateway.domain.generation_record import GenerationRecord
+from gateway.domain.plan import Deployment
+from gateway.domain.ports import Clock, Discovery, GenerationLog, ResourceProbe
+from gateway.errors import BadRequest, ConfigInvalid, HotSwapDisabled, RolegateError, UpstreamFailed
 from gateway.registry.registry import Registry
 from gateway.relay.needs import Needs
+from gateway.runtime.adoption import Adoption
+from gateway.runtime.clashes import check_names
+from gateway.runtime.draft import Draft, changed_roles, drafted, news
+from gateway.runtime.effects import Effects
 from gateway.runtime.generation import Generation
 from gateway.runtime.learning import Learning
-from gateway.runtime.swap import Switchboard
+from gateway.runtime.lookout import Lookout
+from gateway.runtime.pending import Pending, restart_settings
+from gateway.runtime.succession import Succession, said
+from gateway.runtime.swap import Swap, Switchboard
+from gateway.runtime.turns import Turns
+
+__all__ = ["Controller", "Effects"]
 
 _log = logging.getLogger(__name__)
 
 REFRESH_S: Final = 30.0
 """How often the registry looks again."""
 AWAIT_S: Final = 3.0
-"""How often it looks again while a provider that did not answer at start-up is awaited."""
-
-
+"""How often it looks again while a provider is awaited that did not answer, or is doubted that does not any more."""
 PAUSE_S: Final = 1.0
 """The least time between two looks, whatever asks for them."""
 
 
-class RouterConfigWriter(Protocol):
-    def __call__(self, plan: Plan, discovery: Discovery) -> Mapping[str, object]:
-        """Render the plan and keep it as ``router.yaml``; returns what was rendered."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effects:
-    """What the controller does to the world, joined in ``compose``. ``check`` raises when discovery and configuration contradict
-    each other; ``seen`` hears of every discovery; ``build_backend`` blocks: it imports LiteLLM."""
-
-    check: Callable[[Discovery], None]
-    seen: Callable[[Discovery], None]
-    render: RouterConfigWriter
-    build_backend: Callable[[Mapping[str, object]], CompletionBackend]
-
-
 class Controller:
-    """Owns the way from facts to the live generation. One reconcile at a time; a failed one leaves the old state serving."""
+    """Owns the way from facts to the live generation. One reconcile at a time; a failed one leaves the old state serving.
+
+    With hot-swap on, edits of the configuration, requests to swap, models and hosts that come and go, and lasting changes of the
+    machine all lead to the same reconcile. With hot-swap off, selection belongs to the start, and edits are only looked at.
+    Either way what is said in ``restart_settings`` holds from the start of the process to its end: the address, limits of the
+    server, logging, hot-swap itself, and the models of the embedded engine.
+    """
 
     def __init__(
         self,
@@ -61,40 +56,68 @@ class Controller:
         switchboard: Switchboard,
         effects: Effects,
         clock: Clock,
+        log: GenerationLog | None = None,
         refresh_s: float = REFRESH_S,
         await_s: float = AWAIT_S,
     ) -> None:
+        self.hot_swap = configuration.gateway.hot_swap
         self._refresh_s = refresh_s
         self._await_s = await_s
-        self._configuration = configuration
+        self._begun_with = configuration
         self._registry = registry
         self._probe = probe
         self._switchboard = switchboard
         self._effects = effects
-        self._clock = clock
         self._learning = Learning(registry.corrections)
-        self._awaited: frozenset[str] = frozenset()
+        self._lookout = Lookout(probe=probe, clock=clock, seen=effects.seen, steadies=self.hot_swap)
+        adoption = Adoption(switchboard=switchboard, effects=effects, probe=probe, clock=clock, hot_swap=self.hot_swap)
+        self._succession = Succession(
+            adoption=adoption,
+            switchboard=switchboard,
+            effects=effects,
+            clock=clock,
+            log=log,
+            follows=self.hot_swap,
+        )
+        self._turns = Turns()
         self._wake = asyncio.Event()
-        self._last_error = ""
-        self._number = 0
+        self._edit_error = ""
+        self._look_error = ""
+        self._pending: Pending | None = None
 
     @property
     def configuration(self) -> Configuration:
-        return self._configuration
+        """The one that is live; before the first plan, the one that is to be."""
+        return self._succession.live.configuration if self._succession.started else self._begun_with
+
+    @property
+    def registry(self) -> Registry:
+        """The one that the live plan was made from."""
+        return self._succession.live.registry if self._succession.started else self._registry
 
     @property
     def awaited(self) -> frozenset[str]:
-        """The providers that did not answer at the start and have not since."""
-        return self._awaited
+        """The providers that did not answer when the configuration was taken up, and have not since."""
+        return self._lookout.awaited
 
     @property
     def last_error(self) -> str:
-        """Why the last reconcile failed; empty when it did not."""
-        return self._last_error
+        """Why the last edit, swap or look came to nothing; empty when they did not."""
+        return self._edit_error or self._look_error
+
+    @property
+    def pending(self) -> Pending | None:
+        """What the files ask for and is not done; ``None`` when all of it is."""
+        return self._pending
+
+    @property
+    def recent(self) -> tuple[GenerationRecord, ...]:
+        """The last attempts at a generation of this process, the newest first."""
+        return self._succession.recent
 
     def providers(self) -> list[dict[str, object]]:
         """Every provider as discovery last saw it."""
-        discovery = self._registry.last
+        discovery = self.registry.last
         if discovery is None:
             return []
         counts = Counter(model.ref.provider for model in discovery.models)
@@ -113,35 +136,71 @@ class Controller:
 
     async def start(self) -> Generation:
         """Make the first plan live, and note which providers are still awaited."""
-        discovery = await self.look()
-        self._awaited = frozenset(
-            state.provider.name
-            for state in discovery.providers
-            if state.provider.url is not None and not (state.up and state.complete)
-        )
-        return await self._adopt(discovery, cause="start")
+        return await self._turns.take(self._start)
+
+    async def _start(self) -> Generation:
+        try:
+            await self._succession.attempt(lambda: self._draft_of(self._begun_with), cause="start")
+        except RolegateError as error:
+            self._look_error = str(error)
+            raise
+        self._lookout.expect(self._succession.live.discovery)
+        return self._switchboard.live
+
+    async def reload(self, *, cause: str = "reload") -> Swap:
+        """Take up the configuration as it is on disk. Raises ``HotSwapDisabled``, ``ConfigInvalid``, or whatever else keeps the
+        new plan from going live; the old one serves on then."""
+        self._require_hot_swap()
+        return await self._turns.take(lambda: self._reread(None, cause=cause))
+
+    async def swap(self, profile: str | None) -> Swap:
+        """Take up ``profile`` (``None``: no profile), and make it the active one on disk, in one: should it fail, neither has
+        happened. Raises as ``reload`` does, and ``UnknownName`` for a profile that does not exist."""
+        self._require_hot_swap()
+        cause = "no profile" if profile is None else f"profile {profile}"
+        persist = self._persisting(profile)
+        return await self._turns.take(lambda: self._reread(profile or "", cause=cause, persist=persist))
+
+    async def rollback(self) -> Swap:
+        """Go back to the configuration before the last one that made a difference, until the next edit; its profile becomes the
+        active one on disk. Going back once more is going forth again. Raises as ``reload`` does, and ``BadRequest`` when there
+        is nothing to go back to."""
+        self._require_hot_swap()
+        return await self._turns.take(self._roll_back)
+
+    async def edited(self, *, cause: str) -> None:
+        """Files of the configuration have changed. Never raises: whoever edits looks at ``status`` and the log."""
+        try:
+            if self.hot_swap:
+                await self.reload(cause=cause)
+            else:
+                await self._turns.take(self._weigh)
+        except RolegateError:
+            return  # told already
+        except Exception:  # noqa: BLE001  (whatever one edit met, the next one has to be seen)
+            _log.exception("taking up an edit failed")
 
     async def watch(self) -> None:
         """Look again from time to time, until cancelled.
 
-        Selection belongs to the start. It is made again for what was not known then: a provider that answers, or has described
-        its models, for the first time, a model that refused what a role demands or failed to load, and a role that nothing
-        could serve and something can now.
+        With hot-swap off, selection belongs to the start. It is made again for what was not known then: a provider that answers,
+        or has described its models, for the first time, a model that refused what a role demands or failed to load, and a role
+        that nothing could serve and something can now. With hot-swap on it is made again for whatever a look finds changed.
         """
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._await_s if self._awaited else self._refresh_s):
+                async with asyncio.timeout(self._await_s if self._lookout.restless else self._refresh_s):
                     await self._wake.wait()
             self._wake.clear()
             try:
-                await self._look_again()
+                await self._turns.take(self._look_again)
             except RolegateError as error:
-                self._last_error = str(error)
+                self._look_error = str(error)
             except Exception as error:  # noqa: BLE001  (whatever one look met, the next one has to come)
-                self._last_error = str(error) or type(error).__name__
+                self._look_error = said(error)
                 _log.exception("looking again failed")
             else:
-                self._last_error = ""
+                self._look_error = ""
             # A model that is listed and not served would otherwise have us look at every request for it.
             await asyncio.sleep(min(PAUSE_S, self._await_s))
 
@@ -151,97 +210,145 @@ class Controller:
             self._wake.set()
 
     async def look(self) -> Discovery:
-        """Ask all providers now, without changing the plan."""
-        before = self._registry.last
-        discovery = await self._registry.refresh()
-        _tell_changes(before, discovery)
-        self._effects.seen(discovery)
+        """Ask all providers now. The plan stays as it is; with hot-swap on, ``watch`` is told to look as well where there is
+        news."""
+        discovery = await self._lookout.look(self.registry)
+        if self.hot_swap and self._succession.started:
+            before = self._succession.live.discovery
+            if await asyncio.to_thread(news, before, discovery):
+                self._wake.set()
         return discovery
 
-    async def _look_again(self) -> None:
-        last, policy = self._registry.last, self._configuration.policy
-        self._learning.weigh_loads(last, sample=self._probe.sample, policy=policy)
-        discovery = await self.look()
-        learned = self._learning.causes(roles=self._configuration.roles.values())
-        arrived = self._awaited & {state.provider.name for state in discovery.providers if state.up and state.complete}
-        if arrived:
-            await self._adopt(discovery, cause=f"{', '.join(sorted(arrived))} answered for the first time")
-            self._awaited -= arrived
-            self._learning.settled()
-            return
-        if learned:
-            await self._adopt(discovery, cause=learned)
-            self._learning.settled()
-            return
-        unserved = set(self._switchboard.live.selection.plan.degraded)
-        if not unserved:
-            return
-        served = unserved - set(self._select(discovery, self._probe.sample()).plan.degraded)
-        if served:
-            await self._adopt(discovery, cause=f"{', '.join(sorted(served))} can be served now")
+    async def close(self) -> None:
+        """End what is under way; the live generation stays with the switchboard."""
+        await self._turns.close()
+        await self._succession.close()
 
-    def _select(self, discovery: Discovery, resources: Resources) -> Selection:
-        return select(
-            roles=self._configuration.roles,
-            discovery=discovery,
-            resources=resources,
-            policy=self._configuration.policy,
-        )
+    def _require_hot_swap(self) -> None:
+        if not self.hot_swap:
+            raise HotSwapDisabled
 
-    async def _adopt(self, discovery: Discovery, *, cause: str) -> Generation:
+    def _persisting(self, profile: str | None) -> Callable[[], None]:
+        return lambda: self._effects.persist(profile)
+
+    async def _reread(self, profile: str | None, *, cause: str, persist: Callable[[], None] | None = None) -> Swap:
+        async def make() -> Draft:
+            return await self._draft_of(await asyncio.to_thread(self._effects.read, profile))
+
+        self._succession.live  # noqa: B018  (raises before the first plan)
         try:
-            return await self._reconcile(discovery, cause=cause)
-        except RolegateError as error:
-            self._last_error = str(error)
-            if self._switchboard.started:
-                _log.error("the new plan was not adopted", extra={"cause": cause, "reason": str(error)})
+            swap = await self._succession.attempt(make, cause=cause, persist=persist)
+        except Exception as error:
+            self._edit_error = said(error)
+            if profile is None and isinstance(error, ConfigInvalid):
+                self._pending = Pending(profile=self.configuration.profile, problems=error.problems)
             raise
+        self._settled()
+        return swap
 
-    async def _reconcile(self, discovery: Discovery, *, cause: str) -> Generation:
-        self._effects.check(discovery)
-        resources = self._probe.sample()
-        selection = self._select(discovery, resources)
-        if self._switchboard.started and self._switchboard.live.selection.plan.digest == selection.plan.digest:
-            return self._switchboard.live
-        rendered = await asyncio.to_thread(self._effects.render, selection.plan, discovery)
-        backend = None
-        if needs_litellm(selection.plan):
-            backend = await asyncio.to_thread(self._effects.build_backend, rendered)
-        self._number += 1
-        generation = Generation(
-            number=self._number,
-            cause=cause,
-            created_s=self._clock.time(),
-            selection=selection,
-            discovery=discovery,
-            sample=self._probe.sample,
-            policy=self._configuration.policy,
-            router_config=rendered,
-            backend=backend,
-            expose_models=self._configuration.gateway.expose_models,
-        )
-        self._switchboard.install(generation)
-        self._last_error = ""
-        _log.info(
-            "plan is live",
-            extra={"generation": generation.number, "cause": cause, "digest": selection.plan.digest[:12]},
-        )
-        return generation
-
-
-def _tell_changes(before: Discovery | None, now: Discovery) -> None:
-    """One log line for every provider that went or came."""
-    known = {state.provider.name: state.up for state in before.providers} if before else {}
-    for state in now.providers:
-        was_up = known.get(state.provider.name)
-        if was_up and not state.up:
-            _log.warning(
-                "provider does not answer any more", extra={"provider": state.provider.name, "reason": state.error}
+    async def _roll_back(self) -> Swap:
+        target = self._succession.before
+        if target is None:
+            raise BadRequest(
+                "there is no generation to go back to",
+                hint="only what this process has served before an edit is kept, and no edit has changed it",
             )
-        elif was_up is False and state.up:
-            _log.info("provider answers", extra={"provider": state.provider.name})
+        persist = None if target.profile == self.configuration.profile else self._persisting(target.profile)
+        try:
+            swap = await self._succession.attempt(lambda: self._draft_of(target), cause="rollback", persist=persist)
+        except Exception as error:
+            self._edit_error = said(error)
+            raise
+        self._settled()
+        with suppress(RolegateError):  # whoever edits next is told what is wrong
+            self._pending = await self._weighed()
+        return swap
 
+    def _settled(self) -> None:
+        """The configuration that was asked for is live."""
+        if self._edit_error:
+            _log.info("the configuration is taken up again")
+        self._edit_error = ""
+        restart = restart_settings(self._begun_with, self.configuration)
+        self._pending = Pending(profile=self.configuration.profile, restart=restart) if restart else None
+        self._lookout.expect(self._succession.live.discovery)
+        self._lookout.settled()
+        self._wake.set()
 
-def needs_litellm(plan: Plan) -> bool:
-    """LiteLLM is imported only for a plan with a deployment on its lane: the import is slow and stalls the loop."""
-    return any(one.lane is Lane.LITELLM for role in plan.roles.values() for one in role.deployments)
+    async def _weigh(self) -> None:
+        """Note what the files would change, hot-swap being off."""
+        before = self._pending
+        try:
+            self._pending = await self._weighed()
+        except RolegateError as error:
+            problems = error.problems if isinstance(error, ConfigInvalid) else ()
+            self._pending = Pending(profile=self.configuration.profile, problems=problems)
+            if said(error) != self._edit_error:
+                self._edit_error = said(error)
+                _log.error("the configuration cannot be used as it is now", extra={"reason": self._edit_error})
+            return
+        self._edit_error = ""
+        if self._pending is not None and self._pending != before:
+            roles, settings = ", ".join(self._pending.changed_roles), ", ".join(self._pending.restart)
+            facts = {"roles": roles or "none", "settings": settings or "none"}
+            _log.info("a change of the configuration waits for a restart", extra=facts)
+
+    async def _weighed(self) -> Pending | None:
+        """What the files would change; ``None`` for nothing. Raises what keeps them from being used."""
+        configuration = await asyncio.to_thread(self._effects.read, None)
+        changed = changed_roles(self._succession.live, await self._draft_of(configuration))
+        restart = restart_settings(self._begun_with, configuration)
+        if not changed and not restart:
+            return None
+        return Pending(profile=configuration.profile, changed_roles=changed, restart=restart)
+
+    async def _draft_of(self, configuration: Configuration) -> Draft:
+        """What this configuration comes to, by a look of now; by a second one where a host does not answer that did before."""
+        if not self._succession.started:
+            return await self._draft(configuration, self._registry, await self._lookout.look(self._registry))
+        live = self._succession.live
+        found = await asyncio.to_thread(self._effects.facts, configuration)
+        registry = live.registry if found is None else found
+        discovery = await self._lookout.look(registry)
+        if self._lookout.in_doubt(live.discovery, discovery):
+            discovery = await self._lookout.look(registry)
+        return await self._draft(configuration, registry, discovery)
+
+    async def _draft(self, configuration: Configuration, registry: Registry, discovery: Discovery) -> Draft:
+        self._effects.check(discovery)
+        check_names(configuration, discovery)
+        resources = self._lookout.feel(discovery, policy=configuration.policy)
+        return await asyncio.to_thread(
+            drafted, configuration=configuration, registry=registry, discovery=discovery, resources=resources
+        )
+
+    async def _look_again(self) -> None:
+        live = self._succession.live
+        self._learning.weigh_loads(live.registry.last, sample=self._probe.sample, policy=live.configuration.policy)
+        discovery = await self._lookout.look(live.registry)
+        learned = self._learning.causes(roles=live.configuration.roles.values())
+        arrived = self._lookout.arrived(discovery)
+        if arrived:
+            await self._follow(discovery, cause=f"{', '.join(sorted(arrived))} answered for the first time")
+        elif learned:
+            await self._follow(discovery, cause=learned)
+        elif self.hot_swap:
+            self._lookout.feel(discovery, policy=live.configuration.policy)
+            doubt = self._lookout.in_doubt(live.discovery, discovery)
+            found = "" if doubt else await asyncio.to_thread(news, live.discovery, discovery)
+            causes = [*filter(None, [found]), *self._lookout.machine_news]
+            if causes:
+                await self._follow(discovery, cause=", ".join(causes))
+        elif unserved := set(live.selection.plan.degraded):
+            draft = await self._draft(live.configuration, live.registry, discovery)
+            served = unserved - set(draft.selection.plan.degraded)
+            if served:
+                await self._follow(discovery, cause=f"{', '.join(sorted(served))} can be served now")
+        self._lookout.awaited -= arrived
+
+    async def _follow(self, discovery: Discovery, *, cause: str) -> None:
+        """Make the plan again for the live configuration."""
+        live = self._succession.live
+        await self._succession.attempt(lambda: self._draft(live.configuration, live.registry, discovery), cause=cause)
+        self._learning.settled()
+        self._lookout.settled()

@@ -1,5 +1,6 @@
 """One live instance of a plan. A request holds the generation it was admitted under until it is done."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -34,7 +35,8 @@ class Generation:
     """A selection with what it takes to serve it.
 
     ``number`` counts from 1; ``cause`` says why it was made; ``created_s`` is epoch seconds. ``backend`` is ``None`` unless the
-    plan has deployments on the litellm lane; ``sample`` reads the machine now, for models that are asked for directly.
+    plan has deployments on the litellm lane; ``discarded`` is set once nothing uses it any more; ``sample`` reads the machine
+    now, for models that are asked for directly.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Generation:
         self.router_config = router_config
         self.backend = backend
         self.state = GenerationState.LIVE
+        self.discarded = asyncio.Event()
         self.in_flight = 0
         self._sample = sample
         self._policy = policy
@@ -80,6 +83,13 @@ class Generation:
         which are reached through the roles that name them. None when references are not exposed."""
         models = self._directory.models if self._expose_models else ()
         return tuple(str(model.ref) for model in models if model.provider_up and model.lane is not Lane.LITELLM)
+
+    def see(self, discovery: Discovery) -> None:
+        """A later look, which left the plan as it is: what may be asked for by reference follows it."""
+        self.discovery = discovery
+        self._directory = Directory(discovery)
+        for name in [name for name in self._routes if name not in self.roles]:
+            del self._routes[name]
 
     def trace(self, role: str) -> RoleTrace:
         return self.selection.trace(role)

@@ -1,19 +1,23 @@
 """What the live gateway says of itself."""
 
+from gateway.domain.generation_record import generation_data
 from gateway.domain.report import deployment_data, plan_data
 from gateway.runtime.controller import Controller
 from gateway.runtime.generation import Generation
+from gateway.runtime.pending import pending_data
 from gateway.runtime.swap import Switchboard
 
 
 def live_status(*, controller: Controller, switchboard: Switchboard) -> dict[str, object]:
-    """Generation, roles with their order, providers as last seen, and the last error."""
+    """Generation, roles with their order, providers as last seen, what is pending, the last swaps and the last error."""
     configuration = controller.configuration
     content: dict[str, object] = {
         "ready": switchboard.started,
         "profile": configuration.profile,
         "config_folder": str(configuration.folder),
-        "hot_swap": configuration.gateway.hot_swap,
+        "hot_swap": controller.hot_swap,
+        "pending": pending_data(controller.pending),
+        "swaps": [generation_data(one) for one in controller.recent],
         "last_error": controller.last_error,
         "providers": controller.providers(),
     }

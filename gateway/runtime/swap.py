@@ -3,11 +3,35 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gateway.errors import GatewayStarting
 from gateway.runtime.generation import Generation, GenerationState
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """What became of a request to change the live generation. ``generation`` and ``digest`` are those that serve now; ``ms`` is
+    what it took until the pointer had moved. Not ``swapped``: all was as asked for already."""
+
+    generation: int
+    digest: str
+    changed_roles: tuple[str, ...]
+    ms: float
+    swapped: bool
+
+
+def swap_data(swap: Swap) -> dict[str, object]:
+    """A swap as plain data, in the shape that commands and routes answer with."""
+    return {
+        "generation": swap.generation,
+        "digest": swap.digest,
+        "changed_roles": list(swap.changed_roles),
+        "ms": round(swap.ms, 1),
+        "swapped": swap.swapped,
+    }
 
 
 class Admitted:
@@ -76,6 +100,7 @@ class Switchboard:
 
 
 async def _release(generation: Generation) -> None:
+    generation.discarded.set()
     if generation.backend is not None:
         await generation.backend.close()
     _log.info("generation discarded", extra={"generation": generation.number})

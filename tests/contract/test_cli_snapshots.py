@@ -366,14 +366,14 @@ async def test_every_problem_of_every_file_is_on_a_line_of_its_own(rolegate: Run
 
 
 async def test_a_broken_layer_does_not_hide_a_broken_profile_that_is_not_active(rolegate: Run, folder: Path) -> None:
-    _write(folder, "user_models.json", {"gatewy": {}, "gateway": {"hot_swap": True}})
+    _write(folder, "user_models.json", {"gatewy": {}, "selection": {"thermal": {"dwell_s": 5}}})
     _write(folder, "user_profiles/broken.json", {"gateway": {"port": 0}})
     ran = await rolegate("config", "validate")
     assert ran.code == 3
     warning, head, *problems, _hint = ran.err.splitlines()
     assert warning == (
-        f"warning: {folder / 'user_models.json'}:1: gateway.hot_swap: found true; allowed: false; "
-        "it has no effect in this version"
+        f"warning: {folder / 'user_models.json'}:1: selection.thermal.dwell_s: found 5; allowed: 60.0; "
+        "it has an effect only with hot-swap on"
     )
     assert head == "error: 2 problems in the configuration:"
     assert [one.split(" found")[0] for one in problems] == [

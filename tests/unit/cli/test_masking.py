@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.cli.masking import MASK, masked
+from gateway.config.masking import MASK, masked, restored
+from gateway.errors import BadRequest
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,24 @@ def test_references_to_the_environment_are_shown() -> None:
 )
 def test_addresses_lose_their_user_and_what_looks_like_a_key_is_masked(text: str, shown: str) -> None:
     assert masked({"x": text}) == {"x": shown}
+
+
+def test_a_mask_that_comes_back_is_what_was_there() -> None:
+    stored = {"a": {"password": "hunter2"}, "urls": ["http://me:pw@host/", "plain"], "n": 1}
+    shown = masked(stored)
+    assert isinstance(shown, dict)
+    assert restored({**shown, "n": 2}, stored=stored) == {**stored, "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"password": MASK}, "password"),
+        ({"a": {"token": MASK}}, "a.token"),
+        ({"list": ["x", f"http://{MASK}@host/"]}, "list[1]"),
+    ],
+)
+def test_a_mask_where_nothing_was_is_refused(values: dict[str, object], where: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        restored(values, stored={"list": ["x", "y"], "a": 3})
+    assert refused.value.message == f"{where}: found a mask where there is no such secret to keep"

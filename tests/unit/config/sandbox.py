@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.drafts import Check
 from gateway.config.environ import Environment
 from gateway.config.load import load
 from gateway.config.settings import Configuration
@@ -84,6 +85,11 @@ class Sandbox:
             self.load(**how)  # type: ignore[arg-type]  # names of variables, beside `profile`
         assert refused.value.exit_code == 3
         return self.told(refused.value.problems)
+
+    def check(self, **variables: str) -> Check:
+        """What edits in the sandbox are judged with."""
+        environment = Environment(variables={"HOME": str(self.root), **variables})
+        return Check(state_folder=self.state, environment=environment)
 
     def told(self, problems: tuple[Problem, ...]) -> list[str]:
         return [str(problem).replace(f"{self.root}/", "") for problem in problems]

@@ -79,12 +79,14 @@ def test_a_profile_that_goes_wrong_only_over_the_layers_below_is_told_of_before_
 
 
 def test_what_is_doubtful_is_told_beside_what_is_wrong(sandbox: Sandbox) -> None:
-    sandbox.write({"models.json": '{"gateway": {"port": 0, "hot_swap": true}}', "user_model.json": "{}"})
+    sandbox.write(
+        {"models.json": '{"gateway": {"port": 0}, "selection": {"thermal": {"dwell_s": 5}}}', "user_model.json": "{}"}
+    )
     result = checked(sandbox)
     assert len(result.problems) == 1
     assert [one.split(" found")[0] for one in sandbox.told(result.warnings)] == [
         "config/user_model.json:",
-        "config/models.json:1: gateway.hot_swap:",
+        "config/models.json:1: selection.thermal.dwell_s:",
     ]
 
 

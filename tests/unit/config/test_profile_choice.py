@@ -68,7 +68,7 @@ def test_use_persists_for_the_next_start(three: Sandbox) -> None:
     assert (chosen.name, chosen.chosen_by) == ("deep", "persisted")
     assert (three.state / "active_profile").read_text() == "deep\n"
     assert stat.S_IMODE((three.state / "active_profile").stat().st_mode) == 0o600
-    assert [path.name for path in three.state.iterdir()] == ["active_profile"]
+    assert sorted(path.name for path in three.state.iterdir()) == [".active_profile.lock", "active_profile"]
 
 
 def test_use_of_none_goes_back_to_no_profile(three: Sandbox) -> None:

@@ -1,0 +1,101 @@
+"""``GET /admin/v1/openapi.json``: the admin routes as an OpenAPI 3.1 document."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway import __version__
+from gateway.api.admin_operations import OPERATIONS, Operation, Parameter
+from gateway.api.admin_schemas import component_schemas, ref
+from gateway.errors import HostNotAllowed, RolegateError
+
+OPENAPI: Final = "3.1.0"
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+EVERYWHERE: Final = (HostNotAllowed, RolegateError)
+"""What any route may refuse with: a caller from elsewhere, and what nobody foresaw."""
+
+
+class Description:
+    """The document, made when it is first asked for."""
+
+    async def show(self, request: Request) -> Response:
+        return JSONResponse(self._document)
+
+    @cached_property
+    def _document(self) -> Mapping[str, object]:
+        return openapi_document()
+
+
+def openapi_document() -> dict[str, Any]:
+    """Every admin route. Pure."""
+    paths: dict[str, dict[str, Any]] = {}
+    for one in OPERATIONS:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
+    return {
+        "openapi": OPENAPI,
+        "jsonSchemaDialect": DIALECT,
+        "info": {
+            "title": "Rolegate: the admin routes",
+            "version": __version__,
+            "description": "What the live gateway is, does and remembers, and how to change it. The data plane speaks OpenAI's "
+            "and Anthropic's own formats, which are described elsewhere.",
+        },
+        "paths": paths,
+        "components": {"schemas": dict(component_schemas())},
+    }
+
+
+def _operation(one: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {"operationId": one.id, "summary": one.about}
+    if one.detail:
+        described["description"] = one.detail
+    if one.parameters:
+        described["parameters"] = [_parameter(each) for each in one.parameters]
+    if one.body:
+        described["requestBody"] = {"required": one.body_required, "content": _json(one.body)}
+    described["responses"] = {
+        **{str(status): _answer(one, status=status, name=name) for status, name in one.answers.items()},
+        **_refusals((*one.refusals, *EVERYWHERE)),
+    }
+    return described
+
+
+def _parameter(one: Parameter) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "in": one.place,
+        "description": one.about,
+        "required": one.required,
+        "schema": one.schema,
+    }
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": ref(name)}}
+
+
+def _answer(one: Operation, *, status: int, name: str) -> dict[str, Any]:
+    content = _json(name) if name else {"application/json": {"schema": {"type": "object"}}}
+    headers = {
+        title: {"description": about, "schema": {"type": "string"}} for title, about in one.answer_headers.items()
+    }
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": content,
+        **({"headers": headers} if headers else {}),
+    }
+
+
+def _refusals(errors: Iterable[type[RolegateError]]) -> dict[str, Any]:
+    """One response for each status, with the codes that come with it."""
+    codes: dict[int, list[str]] = {}
+    for error in errors:
+        codes.setdefault(error.http_status, []).append(error.code)
+    return {
+        str(status): {"description": ", ".join(dict.fromkeys(codes[status])), "content": _json("Error")}
+        for status in sorted(codes)
+    }

@@ -1,0 +1,82 @@
+"""What follows the live configuration: the registry, where models are reached, who keeps them, and which keys are masked."""
+
+from collections.abc import Mapping
+
+from gateway.compose.keeping import keepers
+from gateway.compose.parts import Endpoints, Parts
+from gateway.compose.watching import Watch
+from gateway.compose.workspace import Workspace
+from gateway.config.settings import Configuration
+from gateway.domain.model import Model
+from gateway.domain.ports import ModelKeeper
+from gateway.registry.registry import Registry
+from gateway.relay.ollama_lane import OllamaLane
+from gateway.runtime.keeping import UNLOAD_S
+from gateway.telemetry.logs import Redactor
+
+
+class Following:
+    """The part of the controller's effects that has to do with configurations and models' memory.
+
+    A restart alone takes up what ``gateway.runtime.pending.restart_settings`` names: address, limits and logging of the server,
+    hot-swap itself, and the models of the embedded engine.
+    """
+
+    def __init__(
+        self, *, workspace: Workspace, parts: Parts, watch: Watch, redactor: Redactor, ollama: OllamaLane
+    ) -> None:
+        self._workspace = workspace
+        self._parts = parts
+        self._watch = watch
+        self._redactor = redactor
+        self._ollama = ollama
+        self._keepers = dict(keepers(parts))
+        self._ahead: Mapping[str, ModelKeeper] = {}
+        self.endpoints = Endpoints(providers=parts.providers, engine=parts.engine, keys=parts.keys)
+
+    @property
+    def keepers(self) -> Mapping[str, ModelKeeper]:
+        """Those of the live configuration, now and later."""
+        return self._keepers
+
+    def read(self, profile: str | None) -> Configuration:
+        """See ``Effects.read``."""
+        return self._workspace.read_again(profile)
+
+    def persist(self, profile: str | None) -> None:
+        """See ``Effects.persist``."""
+        with self._watch.our_own():
+            self._workspace.choose(profile)
+
+    def facts(self, configuration: Configuration) -> Registry:
+        """See ``Effects.facts``. Keys of its providers are masked from now on: they may be used any moment."""
+        for provider in configuration.providers:
+            key = self._workspace.environment.provider_key(provider.name)
+            if key is not None:
+                self._redactor.add(key)
+        registry = self._parts.registry_for(configuration)
+        providers = {one.name: one for one in configuration.providers}
+        self._ahead = keepers(self._parts, providers=providers)
+        self.endpoints.expect(providers)
+        return registry
+
+    def adopted(self, configuration: Configuration) -> None:
+        """See ``Effects.adopted``."""
+        self._parts.follow(configuration)
+        self.endpoints.follow(self._parts.providers)
+        current = keepers(self._parts)
+        self._keepers.clear()
+        self._keepers.update(current)
+
+    async def load(self, model: Model, *, context_tokens: int | None, within_s: float) -> None:
+        """See ``Effects.load``. What is to be loaded ahead of a swap may be on a provider that comes with it."""
+        keeper = self._ahead.get(model.ref.provider) or self._keepers.get(model.ref.provider)
+        if keeper is not None:
+            await keeper.load(model, context_tokens=context_tokens, keep_alive=None, within_s=within_s)
+
+    async def unload(self, model: Model) -> None:
+        """See ``Effects.unload``."""
+        keeper = self._keepers.get(model.ref.provider)
+        if keeper is not None:
+            await keeper.unload(model, within_s=UNLOAD_S)
+            self._ollama.forget(model.ref)

@@ -1,0 +1,198 @@
+"""One state of one file, and replacing it so that no edit is lost: an etag, a lock between processes, an atomic write."""
+
+import errno
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from gateway.config.atomic import sweep, write_atomically
+from gateway.config.document import MAX_FILE_BYTES
+from gateway.config.folders import SHIPPED, packaged
+from gateway.config.regular_file import Unreadable, read_regular_file
+from gateway.errors import CannotWrite, EditConflict, RolegateError
+
+LOCK_FILE: Final = ".rolegate.lock"
+"""Lies in every folder that was edited, stays there, and holds nothing."""
+
+ABSENT: Final = "absent"
+"""What to expect of a file that must not be there yet."""
+
+_PATIENCE_S: Final = 10.0
+_PAUSE_S: Final = 0.005
+
+_REASONS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+    {
+        errno.ENOSPC: ("the disk is full", "make room and try again; nothing was changed"),
+        errno.EDQUOT: ("the disk quota is used up", "make room and try again; nothing was changed"),
+        errno.EROFS: ("it is on a read-only file system", "edit it where it comes from, or use another --config-dir"),
+        errno.EACCES: ("no permission", "give the user that runs rolegate write access to {folder}"),
+        errno.EPERM: ("no permission", "give the user that runs rolegate write access to {folder}"),
+        errno.ENOENT: ("there is no folder {folder}", "create it, or use another --config-dir"),
+        errno.ENOTDIR: ("{folder} is no folder", "move away what is in its place, or use another --config-dir"),
+        errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+        errno.ELOOP: ("a symbolic link is in its place", "remove the link"),
+    }
+)
+
+
+def etag(content: bytes) -> str:
+    """What tells one content of a file from another: sha256, as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def cannot_write(path: Path, exc: OSError, *, folder: Path | None = None) -> CannotWrite:
+    """The error of a write that the system refused. ``folder`` is the one to speak of, the path's own unless given."""
+    reason, hint = _REASONS.get(exc.errno or 0, ((exc.strerror or type(exc).__name__).lower(), ""))
+    folder = folder or path.parent
+    return CannotWrite(
+        path=str(path),
+        reason=reason.format(folder=folder),
+        hint=hint.format(folder=folder) or "mend what is in its place and try again; nothing was changed",
+    )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process and thread from editing in ``folder`` until the block ends.
+
+    Waits for its turn, at most 10 s. Not to be entered twice by one thread. Raises ``CannotWrite`` where the folder cannot be
+    written, ``RolegateError`` when the wait was in vain.
+    """
+    try:
+        descriptor = take_lock(folder)
+    except OSError as exc:
+        raise cannot_write(folder, exc, folder=folder) from exc
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def editing(folder: Path) -> Iterator[None]:
+    """``locked``, for a folder that is the operator's own: what came with the package goes with its next version."""
+    if folder.parent.name == SHIPPED and folder.resolve() == packaged(folder.name).resolve():
+        raise CannotWrite(
+            path=str(folder),
+            reason="it is the configuration that comes with rolegate, and an upgrade would undo the edit",
+            hint="copy it to ./config, or to a folder that --config-dir names, and edit it there",
+        )
+    with locked(folder):
+        yield
+
+
+def take_lock(folder: Path, *, name: str = LOCK_FILE) -> int:
+    """Like ``locked``, for callers that speak of ``OSError`` in words of their own; closing the descriptor lets go. Locks of
+    other names have nothing to do with each other."""
+    path = folder / name
+    until_s = time.monotonic() + _PATIENCE_S
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), _mode_of_new(folder))
+        try:
+            if _acquired(descriptor) and _lies_at(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        if time.monotonic() >= until_s:
+            raise RolegateError(
+                f"{folder} is being edited by somebody else, and has been for {_PATIENCE_S:g} s",
+                hint="try again; if nobody else is editing, look for a rolegate process that hangs",
+            )
+        time.sleep(_PAUSE_S)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _acquired(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _acquired(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _lies_at(path: Path, descriptor: int) -> bool:
+    """Whether the lock that was taken is still the one that others will find: somebody may have removed the file."""
+    try:
+        return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def replace_checked(path: Path, content: bytes, *, expected: str | None) -> str:
+    """Replace ``path`` by ``content`` if it still is what the edit started from, and return the new etag.
+
+    ``expected`` is the etag it must have, ``ABSENT`` where it must not be there, ``None`` where whatever is there may go. The
+    caller holds the lock. A file keeps its mode; a new one is as open as its folder. What killed writers left of this file is
+    swept away. Raises ``EditConflict`` and ``CannotWrite``; the old content is then untouched.
+    """
+    try:
+        require(path, expected=expected)
+        sweep(path)
+        write_atomically(path, content, mode=_mode_of(path))
+    except OSError as exc:
+        raise cannot_write(path, exc) from exc
+    return etag(content)
+
+
+def remove_checked(path: Path, *, expected: str | None) -> None:
+    """Remove ``path`` if it still is what the caller saw. The rest is as with ``replace_checked``."""
+    try:
+        require(path, expected=expected)
+        sweep(path)
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise cannot_write(path, exc) from exc
+
+
+def require(path: Path, *, expected: str | None) -> None:
+    """Raise ``EditConflict`` unless ``path`` is what is expected, as ``replace_checked`` has it."""
+    if expected is None:
+        return
+    found = current_etag(path)
+    if (found or ABSENT) != expected:
+        raise EditConflict(file=str(path), expected=None if expected == ABSENT else expected, found=found)
+
+
+def current_etag(path: Path) -> str | None:
+    """The etag of what lies at ``path``; ``None`` where no file is. Raises ``CannotWrite`` for what cannot be compared."""
+    try:
+        if not path.exists():
+            return None
+        return etag(read_regular_file(path, at_most_bytes=MAX_FILE_BYTES))
+    except Unreadable as exc:
+        raise CannotWrite(
+            path=str(path), reason=f"found {exc.found}", hint=exc.hint or f"put {exc.allowed} there"
+        ) from exc
+    except OSError as exc:
+        raise cannot_write(path, exc) from exc
+
+
+def _mode_of(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mode & 0o777
+    return _mode_of_new(path.parent)
+
+
+def _mode_of_new(folder: Path) -> int:
+    """Whoever may enter the folder may read the file, whoever may write in it may write to it."""
+    return folder.stat().st_mode & 0o666

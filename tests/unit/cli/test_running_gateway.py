@@ -1,0 +1,255 @@
+"""The commands that a running gateway takes part in: choosing a profile, going back, and edits that it takes up or not."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from admin_builders import Gateway, an_admin_gateway, write_layers, write_profile
+from command_builders import Run, a_command
+from fakes.ollama import FakeOllama
+from gateway_process import free_port
+from keeping_builders import served
+
+FAST = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
+TOOK_UP = r"the running gateway took it up in [\d.]+ m?s: generation {number}, changed roles: planner\n"
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeOllama]:
+    async with FakeOllama(models=["llama3.1:8b", "mistral"]) as server:
+        yield server
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def hot_swap() -> bool:
+    return True
+
+
+@pytest.fixture
+def folder(tmp_path: Path, fake: FakeOllama, port: int, hot_swap: bool) -> Path:
+    return write_layers(tmp_path, url=fake.url, port=port, hot_swap=hot_swap, memory_gb=64, fast=FAST)
+
+
+@pytest.fixture
+def rolegate(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    return a_command(folder, capsys)
+
+
+@pytest.fixture
+async def gateway(folder: Path, port: int) -> AsyncIterator[Gateway]:
+    async with an_admin_gateway(folder) as live, served(cast(Any, live.app), port=port):
+        yield live
+
+
+def stored(folder: Path, name: str) -> Any:
+    return json.loads((folder / "user_profiles" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+async def test_a_profile_is_used_at_once_and_after_a_restart(rolegate: Run, gateway: Gateway) -> None:
+    ran = await rolegate("profiles", "use", "fast")
+    assert (ran.code, ran.out) == (0, "active profile: fast\n")
+    assert re.fullmatch(TOOK_UP.format(number=2), ran.err)
+    assert gateway.controller.configuration.profile == "fast"
+    assert (await rolegate("profiles", "list", "--json")).json["active"] == "fast"
+    again = await rolegate("profiles", "use", "fast")
+    assert again.err == "the running gateway goes on with generation 2: no role is served differently\n"
+    told = (await rolegate("profiles", "use", "--none", "--json")).json
+    assert (told["profile"], told["persisted"], told["running"]["hot_swap"]) == (None, True, True)
+    assert told["running"]["swap"]["changed_roles"] == ["planner"]
+
+
+@pytest.mark.parametrize("hot_swap", [False])
+@pytest.mark.usefixtures("gateway")
+async def test_without_hot_swap_the_choice_waits_for_a_restart(rolegate: Run) -> None:
+    ran = await rolegate("profiles", "use", "fast")
+    assert (ran.code, ran.out) == (0, "active profile: fast\n")
+    assert ran.err == (
+        "the running gateway goes on with no profile, since hot-swap is off; restart it to use this one\n"
+    )
+    assert (await rolegate("profiles", "use", "fast", "--json")).json["running"] == {
+        "profile": None,
+        "hot_swap": False,
+        "swap": None,
+    }
+
+
+async def test_the_running_gateway_goes_back_one_generation(rolegate: Run, gateway: Gateway) -> None:
+    await rolegate("profiles", "use", "fast")
+    ran = await rolegate("profiles", "rollback")
+    assert (ran.code, ran.out) == (0, "generation 3\n")
+    assert re.fullmatch(TOOK_UP.format(number=3), ran.err)
+    assert gateway.controller.configuration.profile is None
+    assert (await rolegate("profiles", "rollback", "--json")).json["generation"] == 4
+
+
+async def test_a_rollback_without_a_gateway_is_exit_code_5(rolegate: Run) -> None:
+    assert (await rolegate("profiles", "rollback")).code == 5
+
+
+@pytest.mark.usefixtures("gateway")
+async def test_a_rollback_to_nothing_is_a_usage_error(rolegate: Run) -> None:
+    ran = await rolegate("profiles", "rollback")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: there is no generation to go back to")
+
+
+@pytest.mark.parametrize("hot_swap", [False])
+@pytest.mark.usefixtures("gateway")
+async def test_a_rollback_without_hot_swap_says_how_to_turn_it_on(rolegate: Run) -> None:
+    ran = await rolegate("profiles", "rollback", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (2, "hot_swap_disabled")
+    assert "start it with --hot-swap" in ran.json["error"]["message"]
+
+
+async def test_an_edit_of_the_profile_that_serves_is_taken_up(rolegate: Run, gateway: Gateway, folder: Path) -> None:
+    await rolegate("profiles", "use", "fast")
+    ran = await rolegate("profiles", "set", "fast", "role_mappings.planner.preferred[0]=llama3.1:8b")
+    assert (ran.code, ran.out) == (0, f"wrote {folder / 'user_profiles' / 'fast.json'}\n")
+    assert re.fullmatch(TOOK_UP.format(number=3), ran.err)
+    assert gateway.switchboard.live.number == 3
+
+
+async def test_an_edit_of_what_the_serving_profile_extends_is_taken_up_too(
+    rolegate: Run, gateway: Gateway, folder: Path
+) -> None:
+    write_profile(folder, "faster", {"extends": "fast"})
+    await rolegate("profiles", "use", "faster")
+    told = await rolegate("profiles", "set", "fast", "role_mappings.planner.preferred[0]=llama3.1:8b", "--json")
+    assert told.json["running"]["swap"]["changed_roles"] == ["planner"]
+
+
+async def test_whoever_sees_an_edit_first_it_is_told_just_so(rolegate: Run, folder: Path, port: int) -> None:
+    async with an_admin_gateway(folder, watching=True) as live, served(cast(Any, live.app), port=port):
+        await rolegate("profiles", "use", "fast")
+        for number, model in enumerate(["llama3.1:8b", "mistral", "llama3.1:8b", "mistral"], start=3):
+            ran = await rolegate("profiles", "set", "fast", f"role_mappings.planner.preferred[0]={model}")
+            assert re.fullmatch(TOOK_UP.format(number=number), ran.err)
+
+
+async def test_an_import_of_what_serves_is_taken_up(
+    rolegate: Run, gateway: Gateway, folder: Path, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "bundle")
+    write_profile(folder, "faster", {"extends": "fast"})
+    await rolegate("profiles", "export", "faster", file)
+    await rolegate("profiles", "use", "faster")
+    await rolegate("profiles", "set", "fast", "role_mappings.planner.preferred[0]=llama3.1:8b")
+    ran = await rolegate("profiles", "import", file, "--replace")
+    assert (ran.code, gateway.switchboard.live.number) == (0, 4)
+    assert re.fullmatch(TOOK_UP.format(number=4), ran.err)
+
+
+async def test_an_edit_of_another_profile_leaves_the_gateway_alone(rolegate: Run, gateway: Gateway) -> None:
+    ran = await rolegate("profiles", "set", "fast", "role_mappings.planner.discover=true")
+    assert (ran.code, ran.err) == (0, "")
+    assert gateway.switchboard.live.number == 1
+
+
+@pytest.mark.parametrize("hot_swap", [False])
+@pytest.mark.usefixtures("gateway")
+async def test_without_hot_swap_an_edit_waits_for_a_restart(rolegate: Run) -> None:
+    ran = await rolegate("roles", "set", "planner", "discover=true")
+    assert ran.code == 0
+    assert ran.err == (
+        "hot-swap is off: the running gateway takes it up when it is restarted\n"
+        "profiles that speak of planner stand above it: fast\n"
+    )
+
+
+async def test_an_edit_of_a_role_is_taken_up(rolegate: Run, gateway: Gateway, folder: Path) -> None:
+    ran = await rolegate("roles", "set", "planner", 'preferred=["mistral"]')
+    assert (ran.code, ran.out) == (0, f"wrote {folder / 'user_models.json'}\n")
+    assert re.match(TOOK_UP.format(number=2), ran.err)
+    assert "profiles that speak of planner stand above it: fast\n" in ran.err
+
+
+@pytest.mark.usefixtures("gateway")
+async def test_a_profile_is_made_of_what_is_running(rolegate: Run, folder: Path) -> None:
+    ran = await rolegate("profiles", "create", "now", "--from-running")
+    assert ran.code == 0
+    models = ["ollama:llama3.1:8b", "ollama:mistral:latest"]
+    assert stored(folder, "now") == {"role_mappings": {"planner": {"preferred": models, "discover": False}}}
+    assert (await rolegate("profiles", "use", "now")).err == (
+        "the running gateway goes on with generation 1: no role is served differently\n"
+    )
+
+
+async def test_the_profile_that_serves_is_deleted_with_a_successor_that_serves_then(
+    rolegate: Run, gateway: Gateway, folder: Path
+) -> None:
+    write_profile(folder, "next", {})
+    await rolegate("profiles", "use", "fast")
+    ran = await rolegate("profiles", "delete", "fast", "--yes")
+    assert (ran.code, ran.err) == (
+        2,
+        'error: the profile "fast" is needed: the running gateway serves by it\nhint: name a --successor\n',
+    )
+    ran = await rolegate("profiles", "delete", "fast", "--yes", "--successor", "next")
+    assert (ran.code, ran.out) == (0, f"deleted {folder / 'user_profiles' / 'fast.json'}\n")
+    assert re.fullmatch(r"active profile: next\n" + TOOK_UP.format(number=3), ran.err)
+    assert gateway.controller.configuration.profile == "next"
+
+
+@pytest.mark.usefixtures("gateway")
+async def test_the_status_tells_how_it_came_to_be_as_it_is(rolegate: Run) -> None:
+    await rolegate("profiles", "use", "fast")
+    ran = await rolegate("status")
+    assert ran.code == 0
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    head = lines.index("GENERATION SINCE CAUSE PROFILE CHANGED ROLES TOOK OUTCOME")
+    assert re.fullmatch(r"2 \d\d:\d\d:\d\d profile fast fast planner [\d.]+ m?s adopted", lines[head + 1])
+    assert re.fullmatch(r"1 \d\d:\d\d:\d\d start - planner [\d.]+ m?s adopted", lines[head + 2])
+    assert not any(line.startswith("pending") for line in lines)
+
+
+async def test_the_status_tells_what_the_files_ask_for_in_vain(rolegate: Run, gateway: Gateway, folder: Path) -> None:
+    (folder / "user_models.json").write_text('{"role_mappings": {"planner": {"preferd": []}}}', encoding="utf-8")
+    await gateway.controller.edited(cause="user_models.json was changed")
+    ran = await rolegate("status")
+    assert ran.code == 0
+    problem = f"{folder / 'user_models.json'}:1: role_mappings.planner.preferd: found the unknown key"
+    lines = ran.out.splitlines()
+    at = lines.index("last error: 1 problem in the configuration:")
+    assert lines[at + 1].startswith(f"  {problem}")
+    assert lines[at + 2] == "pending: the files cannot be used as they are, and nothing changes until they can"
+    assert any(line.endswith("failed: 1 problem in the configuration") for line in lines)
+    assert gateway.switchboard.live.number == 1
+
+
+async def test_a_gateway_goes_back_while_its_files_are_broken(rolegate: Run, gateway: Gateway, folder: Path) -> None:
+    await rolegate("profiles", "use", "fast")
+    (folder / "user_models.json").write_text("{", encoding="utf-8")
+    assert (await rolegate("profiles", "rollback")).out == "generation 3\n"
+    assert gateway.controller.configuration.profile is None
+
+
+async def test_where_nobody_answers_the_problems_of_the_files_are_told(rolegate: Run, folder: Path) -> None:
+    (folder / "user_models.json").write_text("{", encoding="utf-8")
+    ran = await rolegate("status", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (3, "config_invalid")
+
+
+@pytest.mark.parametrize("hot_swap", [False])
+async def test_the_status_tells_what_would_change_at_a_restart(rolegate: Run, gateway: Gateway, folder: Path) -> None:
+    await rolegate("profiles", "use", "fast")
+    (folder / "user_models.json").write_text('{"gateway": {"max_connections": 9}}', encoding="utf-8")
+    await gateway.controller.edited(cause="edits")
+    ran = await rolegate("status")
+    assert ran.code == 0
+    assert "pending: profile fast, under which planner would be served differently\n" in ran.out
+    assert "pending until a restart: gateway.max_connections\n" in ran.out
+    assert (await rolegate("status", "--json")).json["pending"] == {
+        "profile": "fast",
+        "changed_roles": ["planner"],
+        "restart": ["gateway.max_connections"],
+        "problems": [],
+    }

@@ -1,7 +1,7 @@
 """The server's side of a connection, with limits: how long the head of a request may be, and how many connections there are."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sized
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.api.errors import error_body
 from gateway.api.reply import Headers
 from gateway.errors import BadRequest, HeadTooLarge, RolegateError, TooManyConnections
+from gateway.relay.outbox import FEW, Outbox
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 CALLER: Final = "rolegate.caller"
@@ -30,10 +31,20 @@ def bounded_protocol(*, max_connections: int) -> type[asyncio.Protocol]:
 class Caller:
     """The server's side of one request, past ASGI's messages: what needs no waiting is done at once. Implements ``Outlet``."""
 
-    __slots__ = ("_cycle", "_left", "loop")
+    __slots__ = ("_crowd", "_cycle", "_left", "_outbox", "loop")
 
-    def __init__(self, cycle: RequestResponseCycle, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        cycle: RequestResponseCycle,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        crowd: Sized = (),
+        outbox: Outbox | None = None,
+    ) -> None:
+        """``crowd`` has an entry for every request under way; while it is large, whole answers go out by ``outbox``."""
         self._cycle = cycle
+        self._crowd = crowd
+        self._outbox = outbox
         self.loop = loop
         """The one that the server runs in."""
         self._left: Callable[[], None] | None = None
@@ -80,7 +91,10 @@ class Caller:
         parts.append(body)
         cycle.response_started = cycle.response_complete = True
         cycle.chunked_encoding = cycle.waiting_for_100_continue = False
-        cycle.transport.write(b"".join(parts))
+        if self._outbox is not None and cycle.keep_alive and len(self._crowd) > FEW:
+            self._outbox.post(cycle.transport, b"".join(parts))
+        else:
+            cycle.transport.write(b"".join(parts))
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()
@@ -97,6 +111,8 @@ class Caller:
 
 class _BoundedProtocol(HttpToolsProtocol):
     limit = 0
+    outbox: Outbox | None = None
+    """One for all connections of a server, in its event loop."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -108,6 +124,8 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        if self.outbox is None or not self.outbox.serves(self.loop):
+            type(self).outbox = Outbox(self.loop)
         if len(self.connections) > self.limit:
             self._refuse(TooManyConnections(limit=self.limit))
 
@@ -136,7 +154,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self._under_way and self._under_way[-1].answered:
             self._under_way = [one for one in self._under_way if not one.answered]
         if self.cycle is not None:
-            caller = Caller(self.cycle, loop=self.loop)
+            caller = Caller(self.cycle, loop=self.loop, crowd=self.tasks, outbox=self.outbox)
             self._under_way.append(caller)
             cast(MutableMapping[str, object], self.scope)["extensions"] = {CALLER: caller}
 
@@ -161,8 +179,18 @@ class _BoundedProtocol(HttpToolsProtocol):
         if not self._refused:
             self._refuse(BadRequest("this is not a valid HTTP request"))
 
+    def shutdown(self) -> None:
+        self._send_posted()
+        super().shutdown()
+
+    def _send_posted(self) -> None:
+        """What has been answered is on its way before the connection is closed, or anything else is said."""
+        if self.outbox is not None:
+            self.outbox.deliver()
+
     def _refuse(self, error: RolegateError) -> None:
         self._refused = True
+        self._send_posted()
         if any(not one.answered for one in self._under_way):
             # An answer is under way: words in the middle of it would be taken for part of it.
             self.transport.close()

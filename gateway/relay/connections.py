@@ -20,6 +20,7 @@ from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify, retry_after
 from gateway.relay.http_connection import HttpConnection, HttpResponse, NotHttp
 from gateway.relay.lane import FailedAfterResend
+from gateway.relay.outbox import FEW, Outbox
 
 KEEPALIVE_S: Final = 4.0
 """Idle connections are dropped before the common servers drop them (5 s), so a request never meets one just closed."""
@@ -67,6 +68,7 @@ class Connections:
         self._origins: dict[HttpConnection, Origin] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._tls: ssl.SSLContext | None = None
+        self._outbox: Outbox | None = None
 
     def post(
         self,
@@ -119,6 +121,15 @@ class Connections:
         )
 
     @property
+    def outbox(self) -> Outbox | None:
+        """Where requests wait for each other, while there are many; ``None`` while there are few."""
+        if len(self._origins) - sum(map(len, self._idle.values())) <= FEW:
+            return None
+        if self._outbox is None:
+            self._outbox = Outbox(asyncio.get_running_loop())
+        return self._outbox
+
+    @property
     def now_s(self) -> float:
         """The time on a clock that never goes back, in seconds."""
         return self._clock.monotonic()
@@ -153,6 +164,7 @@ class Connections:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        self._outbox = None
         self._idle.clear()
         for connection in tuple(self._origins):
             connection.cut()
@@ -243,7 +255,7 @@ class Asking:
         if kept is not None:
             begun_s = self._connections.now_s
             try:
-                return await kept.ask(*self._parts)
+                return await kept.ask(*self._parts, outbox=self._connections.outbox)
             except OSError:
                 spent_s = self._connections.now_s - begun_s
                 if not self._closes_unsaid or spent_s >= STALE_S:

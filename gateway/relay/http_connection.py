@@ -11,6 +11,8 @@ from typing import Final, cast
 
 import httptools
 
+from gateway.relay.outbox import Outbox
+
 MAX_HEAD_BYTES: Final = 64 * 1024
 HIGH_WATER_BYTES: Final = 256 * 1024
 """What may wait to be read before the server is made to wait."""
@@ -123,8 +125,9 @@ class HttpConnection(asyncio.Protocol):
         """The answer of the present exchange, once its head is there."""
         return self._response
 
-    async def ask(self, *parts: bytes) -> HttpResponse:
-        """Send a request and wait for the head of its answer. Raises ``OSError``. The connection is cut when it does not come."""
+    async def ask(self, *parts: bytes, outbox: Outbox | None = None) -> HttpResponse:
+        """Send a request, with what else there is in ``outbox``, and wait for the head of its answer. Raises ``OSError``. The
+        connection is cut when it does not come."""
         if self._error is not None:
             raise self._error
         assert self._transport is not None  # noqa: S101  (a connection is handed out once it is made)
@@ -133,7 +136,10 @@ class HttpConnection(asyncio.Protocol):
         self._headers = {}
         self._head_bytes = 0
         self.used += 1
-        self._transport.write(b"".join(parts))
+        if outbox is None:
+            self._transport.write(b"".join(parts))
+        else:
+            outbox.post(self._transport, b"".join(parts))
         try:
             while (response := self.response) is None:
                 await self.more()

@@ -224,3 +224,25 @@ async def test_a_body_is_handed_out_when_all_of_it_has_come() -> None:
         await reader.readuntil(b"{}")
         writer.close()
     assert found == [None, b"5678"]
+
+
+async def test_many_whole_answers_at_once_reach_each_caller_and_none_is_lost_when_the_server_stops() -> None:
+    all_asked, asked = asyncio.Event(), 0
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 20:
+            all_asked.set()
+        await all_asked.wait()
+        assert caller_of(scope).reply(orjson.dumps(scope["path"]), headers=[])
+
+    async with asyncio.timeout(10):
+        async with served(serve) as port:
+            callers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            for number, (_, writer) in enumerate(callers):
+                writer.write(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            await all_asked.wait()
+        for number, (reader, writer) in enumerate(callers):
+            assert (await reader.read()).endswith(b'\r\n\r\n"/%d"' % number)
+            writer.close()

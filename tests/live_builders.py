@@ -24,7 +24,8 @@ from gateway.domain.role import Role
 from gateway.errors import RolegateError
 from gateway.registry.registry import Registry
 from gateway.relay.relay import Relay
-from gateway.runtime.controller import Controller, Effects
+from gateway.runtime.controller import Controller
+from gateway.runtime.effects import Effects
 from gateway.runtime.swap import Switchboard
 from relay_builders import SystemClock, a_relay
 
@@ -107,7 +108,7 @@ class Recorder:
         return self.backends[-1]
 
     def effects(self) -> Effects:
-        return Effects(check=lambda _: None, seen=self.hear, render=self.render, build_backend=self.build)
+        return Effects(seen=self.hear, render=self.render, build_backend=self.build)
 
 
 class SteadyMachine:

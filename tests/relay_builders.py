@@ -95,10 +95,10 @@ class Endpoints:
         self._urls = urls
         self._key = None if key is None else Secret(key)
 
-    async def resolve(self, ref: ModelRef, *, context_tokens: int | None) -> Endpoint:
+    async def resolve(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> Endpoint:
         return Endpoint(base_url=self._urls[ref.provider], model=ref.name, key=self._key)
 
-    def resident(self, ref: ModelRef, *, context_tokens: int | None) -> bool:
+    def resident(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> bool:
         return True
 
 

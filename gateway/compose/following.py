@@ -32,7 +32,7 @@ class Following:
         self._ollama = ollama
         self._keepers = dict(keepers(parts))
         self._ahead: Mapping[str, ModelKeeper] = {}
-        self.endpoints = Endpoints(providers=parts.providers, engine=parts.engine, keys=parts.keys)
+        self.endpoints = Endpoints(engine=parts.engine, keys=parts.keys)
 
     @property
     def keepers(self) -> Mapping[str, ModelKeeper]:
@@ -57,13 +57,11 @@ class Following:
         registry = self._parts.registry_for(configuration)
         providers = {one.name: one for one in configuration.providers}
         self._ahead = keepers(self._parts, providers=providers)
-        self.endpoints.expect(providers)
         return registry
 
     def adopted(self, configuration: Configuration) -> None:
         """See ``Effects.adopted``."""
         self._parts.follow(configuration)
-        self.endpoints.follow(self._parts.providers)
         current = keepers(self._parts)
         self._keepers.clear()
         self._keepers.update(current)

@@ -46,26 +46,13 @@ class EnvironmentKeys:
 
 
 class Endpoints:
-    """Where the models of OpenAI-wire providers answer. Implements ``EndpointResolver``.
+    """Where the models of OpenAI-wire providers answer. Implements ``EndpointResolver``."""
 
-    Requests of an older generation may still go to a provider that is not configured any more, so it stays known.
-    """
-
-    def __init__(self, *, providers: Mapping[str, Provider], engine: EmbeddedEngine | None, keys: KeySource) -> None:
-        self._providers = providers
+    def __init__(self, *, engine: EmbeddedEngine | None, keys: KeySource) -> None:
         self._engine = engine
         self._keys = keys
 
-    def expect(self, providers: Mapping[str, Provider]) -> None:
-        """These may be configured soon: a canary asks them before they are."""
-        self._providers = {**providers, **self._providers}
-
-    def follow(self, providers: Mapping[str, Provider]) -> None:
-        """These are configured from now on."""
-        self._providers = {**self._providers, **providers}
-
-    async def resolve(self, ref: ModelRef, *, context_tokens: int | None) -> Endpoint:
-        provider = self._providers[ref.provider]
+    async def resolve(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> Endpoint:
         if provider.kind is ProviderKind.EMBEDDED:
             if self._engine is None:
                 raise EngineUnavailable("the embedded engine is switched off", provider=provider.name)
@@ -74,8 +61,8 @@ class Endpoints:
             raise ProviderDown(f"{provider.name} has no address", provider=provider.name)
         return Endpoint(base_url=provider.url, model=ref.name, key=self._keys.key(provider.name))
 
-    def resident(self, ref: ModelRef, *, context_tokens: int | None) -> bool:
-        if self._providers[ref.provider].kind is not ProviderKind.EMBEDDED or self._engine is None:
+    def resident(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> bool:
+        if provider.kind is not ProviderKind.EMBEDDED or self._engine is None:
             return True
         return self._engine.holds(ref.name, context_tokens=context_tokens)
 

@@ -113,9 +113,10 @@ class EmbeddedEngine(Protocol):
 class EndpointResolver(Protocol):
     """Finds the OpenAI-wire endpoint of a deployment's model."""
 
-    async def resolve(self, ref: ModelRef, *, context_tokens: int | None) -> Endpoint: ...
+    async def resolve(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> Endpoint:
+        """``provider`` is the model's, as the generation knows it that the request was admitted under."""
 
-    def resident(self, ref: ModelRef, *, context_tokens: int | None) -> bool:
+    def resident(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> bool:
         """Does the model answer at once, with room for that context? True for every server that is not ours."""
 
 

@@ -40,7 +40,7 @@ class OpenAILane:
         """See ``ModelLane.resident``. Only the embedded engine's models are loaded by us."""
         if call.provider.kind is not ProviderKind.EMBEDDED:
             return True
-        return self._endpoints.resident(call.ref, context_tokens=call.deployment.context_tokens)
+        return self._endpoints.resident(call.ref, provider=call.provider, context_tokens=call.deployment.context_tokens)
 
     def load(self, call: Call) -> Load:
         """See ``ModelLane.load``."""
@@ -80,7 +80,9 @@ class OpenAILane:
 
     async def _endpoint(self, call: Call, *, within_s: float | None = None) -> Endpoint:
         within_s = call.load_s if within_s is None else within_s
-        resolving = self._endpoints.resolve(call.ref, context_tokens=call.deployment.context_tokens)
+        resolving = self._endpoints.resolve(
+            call.ref, provider=call.provider, context_tokens=call.deployment.context_tokens
+        )
         try:
             if call.provider.kind is not ProviderKind.EMBEDDED:
                 # There is nothing to wait for.

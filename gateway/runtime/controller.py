@@ -26,8 +26,6 @@ from gateway.runtime.succession import Succession, said
 from gateway.runtime.swap import Swap, Switchboard
 from gateway.runtime.turns import Turns
 
-__all__ = ["Controller", "Effects"]
-
 _log = logging.getLogger(__name__)
 
 REFRESH_S: Final = 30.0
@@ -315,7 +313,6 @@ class Controller:
         return await self._draft(configuration, registry, discovery)
 
     async def _draft(self, configuration: Configuration, registry: Registry, discovery: Discovery) -> Draft:
-        self._effects.check(discovery)
         check_names(configuration, discovery)
         resources = self._lookout.feel(discovery, policy=configuration.policy)
         return await asyncio.to_thread(

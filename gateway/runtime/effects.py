@@ -52,19 +52,17 @@ async def _no_unload(model: Model) -> None:
 class Effects:
     """What the controller does to the world. Those that block are called off the event loop.
 
-    ``check`` raises when discovery and the configuration that the process started with contradict each other; ``seen`` hears of
-    every discovery. ``render`` and ``build_backend`` (which imports LiteLLM) block; ``keep`` writes down what goes live, and
-    blocks. ``read`` reads all layers again, with that profile active (``None``: the one that files, flags and variables make
-    active now; empty: none); it blocks and raises ``ConfigInvalid``. ``persist`` makes a profile the active one on disk; it
-    blocks and raises ``RolegateError``. ``facts`` gives the registry that serves a configuration, ``None`` for the one that is in
-    use; it blocks. ``adopted`` hears of the configuration that is live from now on, before any request comes under it.
-    ``generate``, ``load`` and ``unload`` are for canaries and for models' memory.
+    ``seen`` hears of every discovery. ``render`` and ``build_backend`` (which imports LiteLLM) block; ``keep`` writes down what
+    goes live, and blocks. ``read`` reads all layers again, with that profile active (``None``: the one that files, flags and
+    variables make active now; empty: none); it blocks and raises ``ConfigInvalid``. ``persist`` makes a profile the active one
+    on disk; it blocks and raises ``RolegateError``. ``facts`` gives the registry that serves a configuration, ``None`` for the
+    one that is in use; it blocks. ``adopted`` hears of the configuration that is live from now on, before any request comes
+    under it. ``generate``, ``load`` and ``unload`` are for canaries and for models' memory.
     """
 
     seen: Callable[[Discovery], None]
     render: RouterConfigWriter
     build_backend: Callable[[Mapping[str, object]], CompletionBackend]
-    check: Callable[[Discovery], None] = _nothing
     keep: Callable[[Mapping[str, object]], None] = _nothing
     read: Callable[[str | None], Configuration] = _no_files
     persist: Callable[[str | None], None] = _nothing

@@ -32,7 +32,8 @@ from gateway.domain.ports import Discovery
 from gateway.registry.registry import Registry
 from gateway.rendering.render import render
 from gateway.rendering.templates import Templates
-from gateway.runtime.controller import Controller, Effects
+from gateway.runtime.controller import Controller
+from gateway.runtime.effects import Effects
 from gateway.runtime.swap import Switchboard
 from live_builders import SteadyMachine, SteeredSource, a_configuration
 from plans import ROUTER_TEMPLATES, KnownKeys, by_name
@@ -316,7 +317,6 @@ async def a_gateway(cell: Cell, *, first: str, second: str, folder: Path) -> Asy
         probe=SteadyMachine(),
         switchboard=switchboard,
         effects=Effects(
-            check=lambda _: None,
             seen=lambda _: None,
             render=rendered,
             build_backend=lambda config: LiteLLMBackend.build(config, keys=keys),

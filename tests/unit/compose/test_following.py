@@ -98,21 +98,18 @@ async def test_other_declared_facts_are_reason_for_another_registry(place: Place
     assert place.following.facts(place.following.read(None)) is not place.parts.registry
 
 
-async def test_endpoints_follow_and_those_of_requests_under_way_stay(place: Place) -> None:
-    place.write({"lab": "http://127.0.0.1:9/v1", "new-lab": "http://127.0.0.1:3/v1"})
+async def test_requests_under_way_go_where_they_were_admitted_to_whatever_is_edited_meanwhile(place: Place) -> None:
+    before = place.parts.providers["lab"]
+    place.write({"lab": "http://127.0.0.1:9/v1"})
     configuration = place.following.read(None)
     place.following.facts(configuration)
-    endpoints = place.following.endpoints
-    assert (await endpoints.resolve(X, context_tokens=None)).base_url == "http://127.0.0.1:2/v1"
-    new = ModelRef(provider="new-lab", name="x")
-    assert (await endpoints.resolve(new, context_tokens=None)).base_url == "http://127.0.0.1:3/v1"
     place.following.adopted(configuration)
-    assert (await endpoints.resolve(X, context_tokens=None)).base_url == "http://127.0.0.1:9/v1"
-    place.write({"ollama": "http://127.0.0.1:1"})
-    without = place.following.read(None)
-    place.following.facts(without)
-    place.following.adopted(without)
-    assert (await endpoints.resolve(X, context_tokens=None)).base_url == "http://127.0.0.1:9/v1"
+    after = place.parts.providers["lab"]
+    urls = [
+        (await place.following.endpoints.resolve(X, provider=one, context_tokens=None)).base_url
+        for one in (before, after)
+    ]
+    assert urls == ["http://127.0.0.1:2/v1", "http://127.0.0.1:9/v1"]
 
 
 async def test_keepers_follow_in_the_mapping_that_was_handed_out(place: Place) -> None:

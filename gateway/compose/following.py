@@ -66,11 +66,13 @@ class Following:
         self._keepers.clear()
         self._keepers.update(current)
 
-    async def load(self, model: Model, *, context_tokens: int | None, within_s: float) -> None:
+    async def load(
+        self, model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float
+    ) -> None:
         """See ``Effects.load``. What is to be loaded ahead of a swap may be on a provider that comes with it."""
         keeper = self._ahead.get(model.ref.provider) or self._keepers.get(model.ref.provider)
         if keeper is not None:
-            await keeper.load(model, context_tokens=context_tokens, keep_alive=None, within_s=within_s)
+            await keeper.load(model, context_tokens=context_tokens, keep_alive=keep_alive, within_s=within_s)
 
     async def unload(self, model: Model) -> None:
         """See ``Effects.unload``."""

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gateway.config.wording import choices
+from gateway.domain.keeping import checked_keep_alive
 from gateway.domain.nearest import nearest_name
+from gateway.errors import BadRequest
+
+_STAY: Final = r"^(?=.*[1-9])[+-]?(\d+|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$"
 
 
 def _no_suggestion(_value: object) -> str:
@@ -57,6 +61,13 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _keep_alive(value: object) -> str | int:
+    try:
+        return checked_keep_alive(value)
+    except BadRequest as exc:
+        raise PydanticCustomError("keep_alive", "not a time to keep a model for") from exc
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -75,6 +86,12 @@ Parallel = Annotated[int, Field(ge=1, le=10_000), Allowed("a whole number from 1
 Queue = Annotated[int, Field(ge=0, le=1_000_000), Allowed("a whole number from 0 to 1000000")]
 Characters = Annotated[int, Field(ge=1, le=1_000_000), Allowed("a whole number of characters from 1 to 1000000")]
 MaxDeployments = Annotated[int, Field(ge=1, le=64), Allowed("a whole number from 1 to 64")]
+KeepAlive = Annotated[
+    str | int,
+    BeforeValidator(_keep_alive),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _STAY}, {"type": "integer", "not": {"const": 0}}]}),
+    Allowed("a time with its unit (30m, 1h30m), a whole number of seconds, or -1 for ever"),
+]
 Flag = Annotated[bool, Allowed("true or false")]
 Line = Annotated[str, StringConstraints(min_length=1), Allowed("text")]
 Url = Annotated[

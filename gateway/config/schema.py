@@ -164,6 +164,10 @@ class RoleEntry(Entry):
     hold_back: HoldBackEntry | None = Field(
         default=None, description="how much of a streamed answer is kept back, so that it can fail over unseen"
     )
+    keep_alive: of.KeepAlive | None = Field(
+        default=None,
+        description="how long Ollama keeps a model after an answer (30m, seconds, -1 for ever); its own time when absent",
+    )
     parameters: ParametersEntry | None = Field(default=None, description="request defaults that a client may override")
 
     def to_domain(self, *, name: str) -> Role:
@@ -186,7 +190,9 @@ class RoleEntry(Entry):
 
     def _manner(self, given: dict[str, Any]) -> Manner:
         """Takes out of ``given`` what belongs to it."""
-        manner: dict[str, Any] = {key: given.pop(key) for key in ("stream_failure", "cold_start") if key in given}
+        manner: dict[str, Any] = {
+            key: given.pop(key) for key in ("stream_failure", "cold_start", "keep_alive") if key in given
+        }
         if given.pop("hold_back", None) is not None and self.hold_back is not None:
             manner["hold_back"] = HoldBack(**self.hold_back.given())
         return Manner(**manner)

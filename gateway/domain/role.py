@@ -58,11 +58,13 @@ class HoldBack:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
     """How a role's requests are served. ``stream_failure``: whether another deployment goes on with an answer that broke off.
-    ``cold_start``: whether a model that is not loaded is waited for, or one that is answers while it loads."""
+    ``cold_start``: whether a model that is not loaded is waited for, or one that is answers while it loads. ``keep_alive``: how
+    long Ollama keeps the model in memory after an answer, as it takes it; ``None`` leaves it to the server."""
 
     stream_failure: Literal["terminate", "continue"] = "terminate"
     cold_start: Literal["wait", "avoid"] = "wait"
     hold_back: HoldBack = field(default_factory=HoldBack)
+    keep_alive: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ class Call(NamedTuple):
 
     ``body`` is the OpenAI request of the kind that ``operation`` says, with the role's defaults filled in; ``stream``: the
     caller reads along. ``answer_id`` and ``created`` (seconds since the epoch) name the answer where upstream does not.
-    ``left_s`` is what remains of the total deadline. Text may take the ``shortcut`` whenever it is open.
+    ``left_s`` is what remains of the total deadline. ``keep_alive`` is how long the role wants the model kept in memory, as
+    Ollama takes it. Text may take the ``shortcut`` whenever it is open.
     """
 
     operation: Operation
@@ -35,6 +36,7 @@ class Call(NamedTuple):
     answer_id: str
     created: int
     shortcut: Shortcut
+    keep_alive: str | int | None = None
 
     @property
     def ref(self) -> ModelRef:

@@ -76,7 +76,7 @@ class OllamaLane:
         """See ``ModelLane.embed``."""
         key, sent_for = self._key(call), breaker_key(call.deployment)
         keyed, account = call.deployment.cloud or key is not None, call.deployment.cloud and key is None
-        body = native_embed(call.body, model=call.ref.name, context_tokens=call.deployment.context_tokens)
+        body = native_embed(call.body, model=call.ref.name, context_tokens=call.deployment.context_tokens) | _stay(call)
         url, connect_s = f"{_url(call)}/api/embed", call.limits.connect_s
         try:
             async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
@@ -129,7 +129,7 @@ class OllamaLane:
         else:
             path, body = "generate", {"model": name, "stream": False, "options": load_options(context_tokens)}
         url, connect_s, key = f"{_url(call)}/api/{path}", call.limits.connect_s, self._key(call)
-        async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
+        async with self._connections.post(url, body=body | _stay(call), connect_s=connect_s, key=key) as response:
             if response.status != 200:
                 if response.status in {404, 405}:
                     return
@@ -156,7 +156,7 @@ class OllamaLane:
             model=call.ref.name,
             context_tokens=call.deployment.context_tokens,
             thinks=call.knows("supports_thinking") is True,
-        )
+        ) | _stay(call)
         url, connect_s = f"{_url(call)}/api/{'generate' if text else 'chat'}", call.limits.connect_s
         try:
             async with self._connections.post(url, body=body, connect_s=connect_s, key=key) as response:
@@ -186,6 +186,11 @@ class OllamaLane:
 
     def _key(self, call: Call) -> Secret | None:
         return None if self._keys is None else self._keys.key(call.provider.name)
+
+
+def _stay(call: Call) -> dict[str, object]:
+    """How long the model is to stay in memory, where the role says so."""
+    return {} if call.keep_alive is None else {"keep_alive": call.keep_alive}
 
 
 def _url(call: Call) -> str:

@@ -268,4 +268,5 @@ class Walk:
             answer_id=f"chatcmpl-{random.getrandbits(96):024x}",
             created=int(self.clock.time()),
             shortcut=self.shortcut,
+            keep_alive=route.plan.manner.keep_alive,
         )

@@ -120,7 +120,9 @@ class Adoption:
         for one in preloads:
             facts = {"model": str(one.model.ref), "context_tokens": one.context_tokens}
             try:
-                await self._effects.load(one.model, context_tokens=one.context_tokens, within_s=one.within_s)
+                await self._effects.load(
+                    one.model, context_tokens=one.context_tokens, keep_alive=one.keep_alive, within_s=one.within_s
+                )
             except RolegateError as error:
                 _log.warning("a model could not be preloaded", extra={**facts, "reason": str(error)})
             else:

@@ -20,7 +20,9 @@ class RouterConfigWriter(Protocol):
 
 
 class Loads(Protocol):
-    def __call__(self, model: Model, *, context_tokens: int | None, within_s: float) -> Awaitable[None]:
+    def __call__(
+        self, model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float
+    ) -> Awaitable[None]:
         """Bring a model into memory. Raises ``RolegateError``."""
 
 
@@ -40,7 +42,7 @@ async def _no_token(generation: Generation, *, role: str, deployment: Deployment
     """Nobody is asked."""
 
 
-async def _no_load(model: Model, *, context_tokens: int | None, within_s: float) -> None:
+async def _no_load(model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float) -> None:
     """Nothing is loaded ahead."""
 
 

@@ -43,6 +43,7 @@ class Preload:
     model: Model
     context_tokens: int | None
     within_s: float
+    keep_alive: str | int | None = None
 
 
 def to_preload(
@@ -71,7 +72,9 @@ def to_preload(
         if taken.has_room(model, need_bytes=need, usable_bytes=holds[provider.name].usable_bytes):
             taken.add(model, need_bytes=need)
             deadline_s = load_deadline_s(model, plan=plan)
-            found[model.weights_ref] = Preload(model=model, context_tokens=context, within_s=deadline_s)
+            found[model.weights_ref] = Preload(
+                model=model, context_tokens=context, within_s=deadline_s, keep_alive=role.manner.keep_alive
+            )
     return tuple(found.values())
 
 

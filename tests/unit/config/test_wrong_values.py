@@ -8,8 +8,8 @@ REFERENCE = 'allowed: a model reference, such as "mistral:latest" or "openai:gpt
 URL = "allowed: an http:// or https:// address without spaces, user, password, query or fragment"
 TOP = "$schema, cloud_providers, gateway, local_providers, model_profiles, role_mappings, schema_version, selection"
 ROLE = (
-    "allow_cloud, cloud_fallback, cold_start, deadlines, discover, hold_back, max_deployments, parameters, preferred, "
-    "requirements, stream_failure, task, weights"
+    "allow_cloud, cloud_fallback, cold_start, deadlines, discover, hold_back, keep_alive, max_deployments, parameters, "
+    "preferred, requirements, stream_failure, task, weights"
 )
 
 # What stands in models.yaml, and every problem of it without the file's name.
@@ -24,6 +24,15 @@ CASES: dict[str, tuple[str, list[str]]] = {
             (
                 f'3: role_mappings.planner.prefered: found the unknown key "prefered"; allowed: {ROLE}; '
                 'did you mean "preferred"?'
+            )
+        ],
+    ),
+    "a time to keep a model for that would let go of it": (
+        "role_mappings:\n  planner:\n    keep_alive: 0",
+        [
+            (
+                "3: role_mappings.planner.keep_alive: found 0; allowed: a time with its unit (30m, 1h30m), a whole number of "
+                "seconds, or -1 for ever"
             )
         ],
     ),

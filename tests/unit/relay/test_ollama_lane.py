@@ -5,6 +5,7 @@ import asyncio
 import orjson
 import pytest
 
+from core_builders import served
 from fakes import faults
 from fakes.ollama import FakeOllama
 from fakes.replies import Reply
@@ -213,3 +214,14 @@ async def test_connections_are_used_again() -> None:
         for _ in range(5):
             await ask(relay, a_route(LLAMA, urls={"ollama": ollama.url}))
         assert ollama.connections == 1
+
+
+async def test_a_role_says_how_long_its_model_stays_and_others_leave_it_to_the_server() -> None:
+    async with FakeOllama() as ollama, a_relay() as relay:
+        route = a_route(LLAMA, urls={"ollama": ollama.url})
+        await ask(relay, served(route, keep_alive="30m"))
+        await ask(relay, route)
+        stays = [recorded.json.get("keep_alive") for recorded in ollama.requests_to("/api/generate")]
+        assert stays == ["30m"]
+        stays = [recorded.json.get("keep_alive") for recorded in ollama.requests_to("/api/chat")]
+        assert stays == ["30m", None]

@@ -121,7 +121,9 @@ class World:
         if self.canary_trouble is not None:
             raise self.canary_trouble
 
-    async def load(self, model: Model, *, context_tokens: int | None, within_s: float) -> None:
+    async def load(
+        self, model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float
+    ) -> None:
         self.said.append(f"load {model.ref} with {context_tokens} under {self.live.number}")
 
     async def unload(self, model: Model) -> None:

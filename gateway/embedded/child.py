@@ -32,6 +32,7 @@ DRAIN_QUIET_POLLS = 3
 DRAIN_LIMIT_S = 600.0
 SLOTS_TIMEOUT_S = 10
 ERROR_CHARACTERS = 1000
+LAST_WORDS_S = 0.2
 
 
 def main() -> NoReturn:
@@ -44,6 +45,8 @@ def main() -> NoReturn:
     try:
         server = serve(job)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is who must hear of it
+        # llama.cpp's own words are written by a thread of its own, and nobody can ask whether it is done.
+        time.sleep(LAST_WORDS_S)
         print(json.dumps({"error": f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS]}), file=answers, flush=True)
         os._exit(1)
     print(json.dumps({"url": server.listening_address}), file=answers, flush=True)

@@ -164,4 +164,4 @@ def mounted(app: Any) -> set[tuple[str, str]]:
 
 
 def _no_backend(rendered: object) -> Any:
-    raise NotImplementedError("no plan of these tests goes by LiteLLM")
+    raise AssertionError("no plan of these tests goes by LiteLLM")

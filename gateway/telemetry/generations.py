@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.domain.generation_record import GenerationRecord, Outcome
 from gateway.errors import RolegateError
+from gateway.telemetry.layout import UnknownLayout, laid_out
 from gateway.telemetry.logs import Redactor
 
 _log = logging.getLogger(__name__)
@@ -29,10 +30,6 @@ CREATE TABLE generations (
 )
 """
 _COLUMNS: Final = "number, cause, profile, digest, changed_roles, started_s, ms, outcome, error"
-
-
-class _OtherLayout(Exception):
-    """The file is a database, but none that this version knows; the text says what was found."""
 
 
 class GenerationLogUnreadable(RolegateError):
@@ -56,7 +53,7 @@ class GenerationFile:
     def record(self, one: GenerationRecord) -> None:
         try:
             self._write(one)
-        except (sqlite3.Error, OSError, _OtherLayout) as error:
+        except (sqlite3.Error, OSError, UnknownLayout) as error:
             if not self._trouble:
                 _log.warning("the log of generations %s cannot be written: %s", self._path, error)
             self._trouble = True
@@ -69,14 +66,14 @@ class GenerationFile:
         try:
             uri = f"{self._path.absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as connection:
-                if not _laid_out(connection):
+                if not laid_out(connection, layout=LAYOUT):
                     return ()
                 rows = connection.execute(
                     f"SELECT {_COLUMNS} FROM generations ORDER BY seq DESC LIMIT ?",  # noqa: S608  (our names)
                     (limit,),
                 ).fetchall()
             return tuple(map(_record_of, rows))
-        except (sqlite3.Error, OSError, _OtherLayout, ValueError, TypeError) as exc:
+        except (sqlite3.Error, OSError, UnknownLayout, ValueError, TypeError) as exc:
             raise GenerationLogUnreadable(
                 f"the log of generations {self._path} cannot be read: {exc}",
                 hint="if it stays so, move it away: the gateway begins a new one",
@@ -89,7 +86,7 @@ class GenerationFile:
         with closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
-                if not _laid_out(connection):
+                if not laid_out(connection, layout=LAYOUT):
                     connection.execute(_CREATE)
                     connection.execute(f"PRAGMA user_version = {LAYOUT}")
                 connection.execute(
@@ -116,20 +113,6 @@ class GenerationFile:
     def _text(self, text: str) -> str:
         clean = self._redactor.clean(text).encode("utf-8", "replace").decode()
         return clean if len(clean) <= MOST_TEXT else clean[: MOST_TEXT - 1] + "…"
-
-
-def _laid_out(connection: sqlite3.Connection) -> bool:
-    """Whether the table is there; not so in a file that nothing was written to yet."""
-    ((layout, filled),) = connection.execute(
-        "SELECT user_version, EXISTS (SELECT 1 FROM sqlite_master) FROM pragma_user_version"
-    ).fetchall()
-    if layout == LAYOUT:
-        return True
-    if layout:
-        raise _OtherLayout(f"its layout is {layout}, and this version knows layout {LAYOUT}")
-    if filled:
-        raise _OtherLayout("it is the database of something else")
-    return False
 
 
 def _record_of(row: Sequence[Any]) -> GenerationRecord:

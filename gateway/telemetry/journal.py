@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.domain.record import RequestRecord
-from gateway.telemetry.journal_table import UnknownLayout, opened_to_write, row_of, write
+from gateway.telemetry.journal_table import opened_to_write, row_of, write
+from gateway.telemetry.layout import UnknownLayout
 from gateway.telemetry.logs import Redactor
 
 _log = logging.getLogger(__name__)

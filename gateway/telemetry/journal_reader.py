@@ -8,7 +8,8 @@ from typing import Any
 
 from gateway.domain.record import RequestRecord
 from gateway.errors import JournalUnreadable
-from gateway.telemetry.journal_table import NAMES, UnknownLayout, laid_out, opened_to_read, record_of
+from gateway.telemetry.journal_table import LAYOUT, NAMES, opened_to_read, record_of
+from gateway.telemetry.layout import UnknownLayout, laid_out
 
 
 class JournalFileReader:
@@ -50,7 +51,7 @@ class JournalFileReader:
             return ()
         try:
             with closing(opened_to_read(self._path)) as connection:
-                if not laid_out(connection):
+                if not laid_out(connection, layout=LAYOUT):
                     return ()
                 # The clauses are written above; what was asked for is only ever among the values.
                 rows = connection.execute(f"SELECT {NAMES} FROM requests {clauses}", values).fetchall()  # noqa: S608

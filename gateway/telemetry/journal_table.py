@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from gateway.domain.record import RequestRecord
 from gateway.errors import AttemptFacts
+from gateway.telemetry.layout import laid_out
 from gateway.telemetry.logs import Redactor
 
 LAYOUT: Final = 1
@@ -55,10 +56,6 @@ _MOST_INTEGER: Final = 2**63 - 1
 Row = Sequence[Any]
 
 
-class UnknownLayout(Exception):
-    """The file is a database, but none that this version writes; the text says what was found."""
-
-
 def opened_to_write(path: Path) -> sqlite3.Connection:
     """A connection that any one thread may use, the file made and laid out if need be. Raises ``UnknownLayout``, ``OSError``
     and ``sqlite3.Error``."""
@@ -67,7 +64,7 @@ def opened_to_write(path: Path) -> sqlite3.Connection:
         path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
     try:
-        if not laid_out(connection):
+        if not laid_out(connection, layout=LAYOUT):
             _lay_out(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
@@ -81,21 +78,6 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
     )
-
-
-def laid_out(connection: sqlite3.Connection) -> bool:
-    """Whether the table is there; not so in a file that nothing was written to yet. Raises ``UnknownLayout``."""
-    # One statement sees one state of the file: a gateway may be laying it out at this moment.
-    ((layout, filled),) = connection.execute(
-        "SELECT user_version, EXISTS (SELECT 1 FROM sqlite_master) FROM pragma_user_version"
-    ).fetchall()
-    if layout == LAYOUT:
-        return True
-    if layout:
-        raise UnknownLayout(f"its layout is {layout}, and this version knows layout {LAYOUT}")
-    if filled:
-        raise UnknownLayout("it is the database of something else")
-    return False
 
 
 def write(connection: sqlite3.Connection, rows: Iterable[Row], *, keep_rows: int, keep_after_s: float) -> None:
@@ -161,7 +143,7 @@ def _lay_out(connection: sqlite3.Connection) -> None:
     _switch_to_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        if not laid_out(connection):
+        if not laid_out(connection, layout=LAYOUT):
             connection.execute(_CREATE)
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
 

@@ -5,33 +5,18 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from command_builders import Ran, Run
 from fakes.ollama import FakeOllama
 from gateway import __version__
 from gateway.cli.app import main
 
 INSTALLED = ("llama3.1:8b", "mistral:latest", "qwen2.5:14b", "nomic-embed-text:latest")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Coroutine[Any, Any, Ran]]
 
 
 @pytest.fixture

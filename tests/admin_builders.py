@@ -37,6 +37,9 @@ from relay_builders import a_relay
 
 ADDRESS = "http://127.0.0.1:4000"
 
+MISTRAL = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
+"""A profile under which the planner is answered by another model than without it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:

@@ -2,40 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admin_builders import Gateway, an_admin_gateway, write_layers, write_profile
-from fakes.ollama import FakeOllama
+from admin_builders import MISTRAL, Gateway, write_profile
 from gateway.api.admin_profiles import Precondition
 from gateway.errors import BadRequest
 
 FAST = "/admin/v1/profiles/fast"
-MISTRAL = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
 LLAMA = {"role_mappings": {"planner": {"preferred": ["llama3.1:8b"]}}}
 SECRET = {"role_mappings": {"planner": {"parameters": {"extra_headers": {"Authorization": "Bearer hunter2"}}}}}
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOllama]:
-    async with FakeOllama(models=["llama3.1:8b", "mistral"]) as server:
-        yield server
-
-
-@pytest.fixture
-async def gateway(fake: FakeOllama, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with an_admin_gateway(write_layers(tmp_path, url=fake.url, fast=MISTRAL)) as live:
-        yield live
-
-
-@pytest.fixture
-async def still(fake: FakeOllama, tmp_path: Path) -> AsyncIterator[Gateway]:
-    """One with hot-swap off."""
-    async with an_admin_gateway(write_layers(tmp_path, url=fake.url, hot_swap=False, fast=MISTRAL)) as live:
-        yield live
 
 
 def stored(gateway: Gateway, name: str) -> Any:

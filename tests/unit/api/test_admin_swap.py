@@ -1,38 +1,15 @@
 """The admin routes that move the pointer, called without a socket, over real files and a real discovery."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admin_builders import Gateway, an_admin_gateway, write_layers, write_profile
-from fakes.ollama import FakeOllama
+from admin_builders import Gateway, write_profile
 
-MISTRAL = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
 DISABLED = (
     "hot-swap is off: this gateway keeps the plan it was started with "
     "(start it with --hot-swap, or set gateway.hot_swap to true and restart it)"
 )
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOllama]:
-    async with FakeOllama(models=["llama3.1:8b", "mistral"]) as server:
-        yield server
-
-
-@pytest.fixture
-async def gateway(fake: FakeOllama, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with an_admin_gateway(write_layers(tmp_path, url=fake.url, fast=MISTRAL)) as live:
-        yield live
-
-
-@pytest.fixture
-async def still(fake: FakeOllama, tmp_path: Path) -> AsyncIterator[Gateway]:
-    """One with hot-swap off."""
-    async with an_admin_gateway(write_layers(tmp_path, url=fake.url, hot_swap=False, fast=MISTRAL)) as live:
-        yield live
 
 
 async def first_choice(gateway: Gateway) -> str:

@@ -3,34 +3,13 @@
 import io
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admin_builders import write_layers, write_profile
-from command_builders import Answers, Run, a_command
-from fakes.ollama import FakeOllama
-from gateway_process import free_port
-
-FAST = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOllama]:
-    async with FakeOllama(models=["llama3.1:8b", "mistral"]) as server:
-        yield server
-
-
-@pytest.fixture
-def folder(tmp_path: Path, fake: FakeOllama) -> Path:
-    return write_layers(tmp_path, url=fake.url, port=free_port(), memory_gb=64, fast=FAST)
-
-
-@pytest.fixture
-def rolegate(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    return a_command(folder, capsys)
+from admin_builders import MISTRAL, write_profile
+from command_builders import Answers, Run
 
 
 def stored(folder: Path, name: str) -> Any:
@@ -47,7 +26,7 @@ async def test_an_empty_profile_is_created(rolegate: Run, folder: Path) -> None:
 async def test_a_name_that_is_taken_is_refused(rolegate: Run, folder: Path) -> None:
     ran = await rolegate("profiles", "create", "fast", "--json")
     assert (ran.code, ran.json["error"]["code"]) == (2, "name_taken")
-    assert stored(folder, "fast") == FAST
+    assert stored(folder, "fast") == MISTRAL
 
 
 async def test_nothing_is_created_from_a_gateway_that_does_not_run(rolegate: Run, folder: Path) -> None:
@@ -92,7 +71,7 @@ async def test_what_would_not_be_sound_is_refused_as_a_whole(rolegate: Run, fold
     assert ran.err.startswith("error: 1 problem in the configuration:\n")
     assert 'did you mean "preferred"?' in ran.err
     assert ran.err.endswith("hint: nothing was written\n")
-    assert stored(folder, "fast") == FAST
+    assert stored(folder, "fast") == MISTRAL
 
 
 async def test_an_assignment_that_is_none_is_a_usage_error(rolegate: Run) -> None:
@@ -140,7 +119,7 @@ async def test_a_profile_goes_out_and_comes_in_as_it_was(rolegate: Run, folder: 
     (folder / "user_profiles" / "fast.json").unlink()
     ran = await rolegate("profiles", "import", str(file))
     assert (ran.code, ran.out) == (0, f"wrote {folder / 'user_profiles' / 'fast.json'}\n")
-    assert stored(folder, "fast") == FAST
+    assert stored(folder, "fast") == MISTRAL
     again = await rolegate("profiles", "import", str(file), "--json")
     assert (again.code, again.json["changed"], again.json["parents"]) == (0, False, [])
 
@@ -152,9 +131,9 @@ async def test_an_import_replaces_nothing_unless_it_is_told_to(rolegate: Run, fo
     refused = await rolegate("profiles", "import", file, "--json")
     assert (refused.code, refused.json["error"]["code"]) == (2, "name_taken")
     assert (await rolegate("profiles", "import", file, "--name", "faster")).code == 0
-    assert (stored(folder, "faster"), stored(folder, "fast")) == (FAST, {"description": "another one"})
+    assert (stored(folder, "faster"), stored(folder, "fast")) == (MISTRAL, {"description": "another one"})
     assert (await rolegate("profiles", "import", file, "--replace")).code == 0
-    assert stored(folder, "fast") == FAST
+    assert stored(folder, "fast") == MISTRAL
 
 
 async def test_a_profile_goes_through_pipes_too(rolegate: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +141,7 @@ async def test_a_profile_goes_through_pipes_too(rolegate: Run, folder: Path, mon
     assert (ran.code, ran.json["format"]) == (0, "rolegate-profile")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ran.out.encode())))
     assert (await rolegate("profiles", "import", "-", "--name", "piped")).code == 0
-    assert stored(folder, "piped") == FAST
+    assert stored(folder, "piped") == MISTRAL
 
 
 async def test_a_file_that_is_not_there_cannot_be_imported(rolegate: Run, tmp_path: Path) -> None:

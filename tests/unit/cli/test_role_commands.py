@@ -2,34 +2,12 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admin_builders import write_layers
-from command_builders import Answers, Run, a_command
-from fakes.ollama import FakeOllama
-from gateway_process import free_port
-
-FAST = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOllama]:
-    async with FakeOllama(models=["llama3.1:8b", "mistral"]) as server:
-        yield server
-
-
-@pytest.fixture
-def folder(tmp_path: Path, fake: FakeOllama) -> Path:
-    return write_layers(tmp_path, url=fake.url, port=free_port(), memory_gb=64, fast=FAST)
-
-
-@pytest.fixture
-def rolegate(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    return a_command(folder, capsys)
+from command_builders import Answers, Run
 
 
 def stored(folder: Path, name: str = "user_models") -> Any:

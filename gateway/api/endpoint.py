@@ -55,8 +55,8 @@ class Endpoint:
         caller: Caller | None = scope.get("extensions", {}).get(CALLER)
         patience = Patience(loop=None if caller is None else caller.loop)
         try:
-            body = caller.body() if caller is not None else None
-            if not body or len(body) > self._body_limit_bytes:
+            body = caller.body(limit_bytes=self._body_limit_bytes) if caller is not None else None
+            if not body:
                 body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
             asked = self._asked(body, exchange=exchange)
             exchange.stream = asked.inquiry.stream

@@ -54,10 +54,13 @@ class Caller:
         """The answer has been sent to its end."""
         return self._cycle.response_complete
 
-    def body(self) -> bytes | None:
-        """The whole body of the request, if all of it has come."""
+    def body(self, *, limit_bytes: int) -> bytes | None:
+        """The whole body of the request, once, if all of it has come and it is not longer than that."""
         cycle = self._cycle
-        return None if cycle.more_body or cycle.disconnected else bytes(cycle.body)
+        if cycle.more_body or cycle.disconnected or len(cycle.body) > limit_bytes:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
 
     def when_gone(self, left: Callable[[], None] | None) -> None:
         """Call ``left`` when the caller goes away before the answer has ended; ``None``: no longer."""

@@ -208,7 +208,7 @@ async def test_a_body_is_handed_out_when_all_of_it_has_come() -> None:
     looked = asyncio.Event()
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        found.append(caller_of(scope).body())
+        found.append(caller_of(scope).body(limit_bytes=4))
         looked.set()
         while (await receive()).get("more_body"):
             pass
@@ -222,8 +222,10 @@ async def test_a_body_is_handed_out_when_all_of_it_has_come() -> None:
         await reader.readuntil(b"{}")
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n5678")
         await reader.readuntil(b"{}")
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n56789")
+        await reader.readuntil(b"{}")
         writer.close()
-    assert found == [None, b"5678"]
+    assert found == [None, b"5678", None]
 
 
 async def test_many_whole_answers_at_once_reach_each_caller_and_none_is_lost_when_the_server_stops() -> None:

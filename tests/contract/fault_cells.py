@@ -19,7 +19,12 @@ MODEL: Final = {Lane.OLLAMA: "llama3.1:8b", Lane.OPENAI: "gpt-4o-mini", Lane.LIT
 
 CALM: Final = Deadlines(connect_s=10, load_s=30, first_token_s=30, gap_s=30, total_s=60)
 """Deadlines that no row is meant to meet."""
-SHORT: Final = Deadlines(connect_s=1, load_s=10, first_token_s=1.2, gap_s=1.2, total_s=30)
+SOON_S: Final = 2.5
+"""No sooner: the healthy deployments of many cells share a busy core, and must not meet their deadlines."""
+SHORT: Final = Deadlines(connect_s=SOON_S, load_s=30, first_token_s=SOON_S, gap_s=30, total_s=60)
+"""For what never begins."""
+SHORT_GAP: Final = Deadlines(connect_s=10, load_s=30, first_token_s=30, gap_s=SOON_S, total_s=60)
+"""For what begins and does not go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

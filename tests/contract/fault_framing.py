@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from contract import fault_endings as ends
-from contract.fault_cells import SHORT, Row
+from contract.fault_cells import SHORT, SHORT_GAP, Row
 from contract.fault_wire import PIECES, Wire
 from fakes import faults
 from fakes.faults import Fault
@@ -68,7 +68,7 @@ FRAMING: Final = (
             b"zz\r\nnonsense\r\n",
             gap_s=0.05,
         ),
-        deadlines=SHORT,
+        deadlines=SHORT_GAP,
         ending=ends.CUT,
         unlike={Lane.LITELLM: ends.STALL},  # its HTTP client says nothing of it
     ),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from contract import fault_endings as ends
-from contract.fault_cells import NATIVE, SHORT, SSE, Row
+from contract.fault_cells import NATIVE, SHORT, SHORT_GAP, SSE, Row
 from contract.fault_framing import FRAMING, split
 from contract.fault_wire import PIECES, TEXT, TOLD, Wire
 from fakes import faults
@@ -213,7 +213,7 @@ LOADING: Final = (
         route=LOAD,
         lanes=NATIVE,
         fault=lambda _: faults.hang(),
-        deadlines=Deadlines(connect_s=1, load_s=1, first_token_s=10, gap_s=10, total_s=30),
+        deadlines=Deadlines(connect_s=10, load_s=1, first_token_s=30, gap_s=30, total_s=60),
         ending=ends.TIMEOUT,
     ),
     Row(name="the load is reset", route=LOAD, lanes=NATIVE, fault=lambda _: faults.reset(), ending=ends.TRANSPORT),
@@ -232,18 +232,18 @@ BREAKS: Final = (
         fault=lambda wire: wire.raw(wire.opened() + wire.said(*PIECES[:2]) + wire.said(PIECES[2])[:-9]),
         ending=ends.CUT,
     ),
-    Row(name="silence after content", fault=after_content(faults.stall), deadlines=SHORT, ending=ends.STALL),
+    Row(name="silence after content", fault=after_content(faults.stall), deadlines=SHORT_GAP, ending=ends.STALL),
     Row(
         name="signs of life after content, and no more of it",
         fault=lambda wire: wire.raw(wire.opened(), wire.said(*PIECES[:2]), refrain=b": keep-alive\n\n", gap_s=0.02),
         lanes=SSE,
-        deadlines=SHORT,
+        deadlines=SHORT_GAP,
         ending=ends.STALL,
     ),
     Row(
         name="an answer that never ends",
         fault=lambda wire: wire.raw(wire.opened(), refrain=wire.said("la "), gap_s=0.05),
-        deadlines=Deadlines(connect_s=1, load_s=10, first_token_s=10, gap_s=10, total_s=2),
+        deadlines=Deadlines(connect_s=2, load_s=10, first_token_s=10, gap_s=10, total_s=4),
         ending=ends.ENDLESS,
     ),
 )

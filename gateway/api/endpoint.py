@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.dialect import Asked, Dialect
 from gateway.api.errors import error_headers, error_status
-from gateway.api.exchange import Exchange, cloud_header
+from gateway.api.exchange import CLOUD_HEADERS, Exchange, left_the_machine
 from gateway.api.http_protocol import CALLER, Caller
 from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
 from gateway.domain.ports import Journal
@@ -53,7 +53,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, endpoint=self._dialect.name, journal=self._journal)
         caller: Caller | None = scope.get("extensions", {}).get(CALLER)
-        patience = Patience(loop=None if caller is None else caller.loop)
+        patience = Patience() if caller is None else Patience(loop=caller.loop, alarm=caller.alarm)
         try:
             body = caller.body(limit_bytes=self._body_limit_bytes) if caller is not None else None
             if not body:
@@ -68,10 +68,7 @@ class Endpoint:
                 route = generation.route(name)
                 exchange.role = name
                 work = self._answer(asked, route=route, exchange=exchange, patience=patience, send=send, caller=caller)
-                if caller is not None:
-                    await _while_there(work, caller=caller, worker=patience.task)
-                else:
-                    await until_gone(work, receive=receive)
+                await (work if caller is not None else until_gone(work, receive=receive))
         except CallerGone:
             exchange.gone()
         except asyncio.CancelledError:
@@ -112,29 +109,41 @@ class Endpoint:
         send: Send,
         caller: Caller | None,
     ) -> None:
+        """It is cancelled at once when the caller disconnects (then ``CallerGone``)."""
+        if caller is not None:
+            caller.when_gone(patience.task.cancel)
         inquiry, request_id = asked.inquiry, exchange.request_id
-        if asked.wire is not None:
-            answer = await self._relay.answer(
-                inquiry=inquiry,
-                wire=asked.wire,
-                route=route,
-                request_id=request_id,
-                patience=patience,
-                abandoned=exchange.abandoned,
-            )
-        else:
-            assert isinstance(inquiry, EmbeddingRequest)  # noqa: S101  (what has no wire is one)
-            answer = await self._relay.embed(
-                request=inquiry, route=route, request_id=request_id, abandoned=exchange.abandoned
-            )
-        exchange.answer = answer
-        headers = exchange.answer_headers(answer)
-        exchange.begun = True
-        if isinstance(answer, StreamingAnswer):
-            await _send_stream(answer, headers=headers, send=send, outlet=caller)
-        elif caller is None or not caller.reply(answer.body, headers=headers):
-            await send_body(send, status=200, body=answer.body, headers=headers)
-        exchange.answered()
+        try:
+            if asked.wire is not None:
+                answer = await self._relay.answer(
+                    inquiry=inquiry,
+                    wire=asked.wire,
+                    route=route,
+                    request_id=request_id,
+                    patience=patience,
+                    abandoned=exchange.abandoned,
+                )
+            else:
+                assert isinstance(inquiry, EmbeddingRequest)  # noqa: S101  (what has no wire is one)
+                answer = await self._relay.embed(
+                    request=inquiry, route=route, request_id=request_id, abandoned=exchange.abandoned
+                )
+            exchange.answer = answer
+            headers = exchange.answer_headers(answer)
+            exchange.begun = True
+            if isinstance(answer, StreamingAnswer):
+                await _send_stream(answer, headers=headers, send=send, outlet=caller)
+            elif caller is None or not caller.reply(answer.body, headers=headers):
+                await send_body(send, status=200, body=answer.body, headers=headers)
+            exchange.answered()
+        except asyncio.CancelledError:
+            if caller is not None and caller.gone:
+                patience.task.uncancel()
+                raise CallerGone from None
+            raise
+        finally:
+            if caller is not None:
+                caller.when_gone(None)
 
 
 async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send, outlet: Outlet | None) -> None:
@@ -156,39 +165,18 @@ async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send,
 async def send_error(error: RolegateError, *, dialect: Dialect, exchange: Exchange, send: Send) -> None:
     """Answer with an error in the dialect's own shape."""
     status = error_status(error)
-    headers = {**error_headers(error), **exchange.headers()}
+    headers = [*raw_headers(error_headers(error)), *exchange.headers()]
     if isinstance(error, RequestFailed):
-        headers["x-rolegate-attempts"] = str(len(error.attempts))
-        headers |= cloud_header(error.attempts)
-    await send_body(
-        send, status=status, body=dialect.error(error, request_id=exchange.request_id), headers=raw_headers(headers)
-    )
+        headers += raw_headers({"x-rolegate-attempts": str(len(error.attempts))})
+        if left_the_machine(error.attempts):
+            headers += CLOUD_HEADERS
+    await send_body(send, status=status, body=dialect.error(error, request_id=exchange.request_id), headers=headers)
     exchange.refused(error, status=status)
 
 
-async def _while_there(work: Coroutine[object, object, None], *, caller: Caller, worker: asyncio.Task[object]) -> None:
-    """Do the work, as ``worker``; it is cancelled at once when the caller disconnects (then ``CallerGone``)."""
-    gone = False
-
-    def left() -> None:
-        nonlocal gone
-        gone = True
-        worker.cancel()
-
-    caller.when_gone(left)
-    try:
-        await work
-    except asyncio.CancelledError:
-        if gone:
-            worker.uncancel()
-            raise CallerGone from None
-        raise
-    finally:
-        caller.when_gone(None)
-
-
 async def until_gone(work: Coroutine[object, object, None], *, receive: Receive) -> None:
-    """The same for a server that has nothing but ASGI's messages."""
+    """Do the work; it is cancelled at once when the caller disconnects (then ``CallerGone``), of which a server that has nothing
+    but ASGI's messages tells only who asks."""
     worker = asyncio.current_task()
     assert worker is not None  # noqa: S101  (code that awaits runs in a task)
     gone = False

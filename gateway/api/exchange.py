@@ -5,13 +5,14 @@ import random
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
+from functools import lru_cache
 from typing import Final
 
 import orjson
 from starlette.types import Scope
 
-from gateway.api.reply import Headers, raw_headers
+from gateway.api.reply import Header, Headers, raw_headers
+from gateway.domain.model import ModelRef
 from gateway.domain.ports import Journal
 from gateway.domain.record import RequestRecord
 from gateway.errors import AttemptFacts, RequestFailed, RolegateError
@@ -19,7 +20,9 @@ from gateway.relay.answer import Answer, StreamingAnswer
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
-_EMPTY_RECORD: Final = MappingProxyType({**vars(logging.makeLogRecord({})), "name": _log.name})
+_EMPTY_RECORD: Final = {**vars(logging.makeLogRecord({})), "name": _log.name}
+CLOUD_HEADERS: Final[tuple[Header, ...]] = ((b"x-rolegate-cloud", b"true"),)
+"""Of answers for which data has left the machine, whether the cloud's answer was the one or not."""
 CALLER_GONE: Final = 499
 """What the log says of a request whose caller went away; nobody is there to be sent it."""
 
@@ -44,32 +47,27 @@ class Exchange:
         self.begun = False
         """The answer is on its way out."""
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> Headers:
         """What is known before anything has answered."""
-        headers = {"x-request-id": self.request_id}
+        request_id = self.request_id.encode("ascii")
+        headers = [(b"x-request-id", request_id), *_known(self.generation, self.role if self.is_role else "")]
         if self._endpoint == "messages":
-            headers["request-id"] = self.request_id
-        if self.generation is not None:
-            headers["x-rolegate-generation"] = str(self.generation)
-        if self.is_role:
-            headers["x-rolegate-role"] = self.role
+            headers.append((b"request-id", request_id))
         return headers
 
     def answer_headers(self, answer: Answer | StreamingAnswer) -> Headers:
         headers = self.headers()
-        deployment = answer.deployment
+        attempts, deployment = answer.attempts, answer.deployment
         if deployment is not None:
             overhead_s = time.monotonic() - self._started - answer.upstream_s
-            headers["x-rolegate-model"] = str(deployment.ref)
-            headers["x-rolegate-attempts"] = str(len(answer.attempts))
-            headers["x-rolegate-overhead-ms"] = f"{max(overhead_s, 0.0) * 1000:.2f}"
-            if answer.fallback_reason:
-                headers["x-rolegate-fallback-reason"] = answer.fallback_reason
-        headers |= cloud_header(answer.attempts)
+            headers += _answered_by(deployment.ref, len(attempts), answer.fallback_reason)
+            headers.append((b"x-rolegate-overhead-ms", b"%.2f" % (max(overhead_s, 0.0) * 1000)))
+        if left_the_machine(attempts):
+            headers += CLOUD_HEADERS
         if self._traced and isinstance(answer, Answer):
-            steps = (f"{one.model}={one.failure or 'ok'};ms={one.ms:.1f}" for one in answer.attempts)
-            headers["x-rolegate-trace"] = ", ".join(steps)
-        return raw_headers(headers)
+            steps = (f"{one.model}={one.failure or 'ok'};ms={one.ms:.1f}" for one in attempts)
+            headers += raw_headers({"x-rolegate-trace": ", ".join(steps)})
+        return headers
 
     def answered(self) -> None:
         """``answer`` was sent, as far as it went."""
@@ -176,20 +174,29 @@ class _Told(logging.LogRecord):
 
     def __init__(self, level: int, message: str, facts: Mapping[str, object]) -> None:
         now_s = time.time()
-        vars(self).update(
-            _EMPTY_RECORD, msg=message, levelno=level, levelname=logging.getLevelName(level), created=now_s,
-            msecs=now_s % 1 * 1000, **facts,
-        )  # fmt: skip
+        self.__dict__ = {**_EMPTY_RECORD, "created": now_s, "msecs": now_s % 1 * 1000, "msg": message, **facts}
+        self.levelno = level
+        self.levelname = "WARNING" if level == logging.WARNING else "INFO"
+
+
+@lru_cache(maxsize=1024)
+def _known(generation: int | None, role: str) -> tuple[Header, ...]:
+    """The headers that the generation and the role (empty for none) give."""
+    headers = {} if generation is None else {"x-rolegate-generation": str(generation)}
+    return tuple(raw_headers({**headers, "x-rolegate-role": role} if role else headers))
+
+
+@lru_cache(maxsize=1024)
+def _answered_by(model: ModelRef, attempts: int, fallback_reason: str) -> tuple[Header, ...]:
+    headers = {"x-rolegate-model": str(model), "x-rolegate-attempts": str(attempts)}
+    return tuple(
+        raw_headers({**headers, "x-rolegate-fallback-reason": fallback_reason} if fallback_reason else headers)
+    )
 
 
 def left_the_machine(attempts: Sequence[AttemptFacts]) -> bool:
     """Did anything of the request go to a cloud?"""
     return any(one.cloud and one.left_the_machine for one in attempts)
-
-
-def cloud_header(attempts: Sequence[AttemptFacts]) -> dict[str, str]:
-    """The header of answers for which data has left the machine, whether the cloud's answer was the one or not."""
-    return {"x-rolegate-cloud": "true"} if left_the_machine(attempts) else {}
 
 
 def _count(usage: Mapping[str, object] | None, key: str) -> int | None:

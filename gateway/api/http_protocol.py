@@ -10,6 +10,7 @@ from gateway.api.errors import error_body
 from gateway.api.reply import Headers
 from gateway.errors import BadRequest, HeadTooLarge, RolegateError, TooManyConnections
 from gateway.relay.outbox import FEW, Outbox
+from gateway.relay.patience import Alarm
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 CALLER: Final = "rolegate.caller"
@@ -31,7 +32,7 @@ def bounded_protocol(*, max_connections: int) -> type[asyncio.Protocol]:
 class Caller:
     """The server's side of one request, past ASGI's messages: what needs no waiting is done at once. Implements ``Outlet``."""
 
-    __slots__ = ("_crowd", "_cycle", "_left", "_outbox", "loop")
+    __slots__ = ("_crowd", "_cycle", "_left", "_outbox", "alarm", "gone", "loop")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Caller:
         loop: asyncio.AbstractEventLoop,
         crowd: Sized = (),
         outbox: Outbox | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
         """``crowd`` has an entry for every request under way; while it is large, whole answers go out by ``outbox``."""
         self._cycle = cycle
@@ -47,7 +49,11 @@ class Caller:
         self._outbox = outbox
         self.loop = loop
         """The one that the server runs in."""
-        self._left: Callable[[], None] | None = None
+        self.alarm = alarm
+        """The connection's."""
+        self.gone = False
+        """The caller went away while somebody wanted to know."""
+        self._left: Callable[[], object] | None = None
 
     @property
     def answered(self) -> bool:
@@ -62,13 +68,14 @@ class Caller:
         body, cycle.body = bytes(cycle.body), bytearray()
         return body
 
-    def when_gone(self, left: Callable[[], None] | None) -> None:
+    def when_gone(self, left: Callable[[], object] | None) -> None:
         """Call ``left`` when the caller goes away before the answer has ended; ``None``: no longer."""
         self._left = left
         cycle = self._cycle
         if left is None or cycle.response_complete:
             return
         if cycle.disconnected:
+            self.gone = True
             left()
         # The server stops reading when one request comes on the heels of another: nobody would see the caller leave.
         cycle.flow.resume_reading()
@@ -80,6 +87,7 @@ class Caller:
             cycle.disconnected = True
             cycle.message_event.set()
             if self._left is not None:
+                self.gone = True
                 self._left()
 
     def reply(self, body: bytes, *, headers: Headers) -> bool:
@@ -88,8 +96,7 @@ class Caller:
         if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
             return False
         parts = [STATUS_LINE[200], b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)]
-        for name, value in (*cycle.default_headers, *headers):
-            parts.append(b"%b: %b\r\n" % (name, value))
+        parts += [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
         parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
         parts.append(body)
         cycle.response_started = cycle.response_complete = True
@@ -127,6 +134,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._alarm = Alarm(self.loop, lasting=True)
         if self.outbox is None or not self.outbox.serves(self.loop):
             type(self).outbox = Outbox(self.loop)
         if len(self.connections) > self.limit:
@@ -157,7 +165,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self._under_way and self._under_way[-1].answered:
             self._under_way = [one for one in self._under_way if not one.answered]
         if self.cycle is not None:
-            caller = Caller(self.cycle, loop=self.loop, crowd=self.tasks, outbox=self.outbox)
+            caller = Caller(self.cycle, loop=self.loop, crowd=self.tasks, outbox=self.outbox, alarm=self._alarm)
             self._under_way.append(caller)
             cast(MutableMapping[str, object], self.scope)["extensions"] = {CALLER: caller}
 
@@ -168,6 +176,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         # uvicorn tells only the last of several requests that were sent at once.
         for one in self._under_way:
             one.lost()
+        self._alarm.close()
         super().connection_lost(exc)
 
     def on_body(self, body: bytes) -> None:

@@ -14,7 +14,8 @@ MAX_VALUE_CHARS: Final = 2_000
 """Longer header values than this are cut: some clients and proxies refuse them."""
 BODY_S: Final = 60.0
 
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 
 
 def raw_headers(headers: Mapping[str, str]) -> Headers:

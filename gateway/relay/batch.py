@@ -25,6 +25,9 @@ class Splitter(Protocol):
 class Reader(Protocol):
     """Understands the pieces of one answer, in order."""
 
+    done: bool
+    """Its last word has been read."""
+
     def begin(self, data: bytes, at: int) -> tuple[Event | None, int]:
         """The event of as many pieces from ``at`` on, where one begins, as say nothing but more text, and the place after them;
         ``None`` and ``at`` if the first one has to be read by itself."""
@@ -35,6 +38,13 @@ class Reader(Protocol):
 
     def read(self, piece: bytes) -> list[Event]:
         """The events of one piece. Raises ``UpstreamFailed``."""
+
+
+class Body(Protocol):
+    """What the pieces come out of."""
+
+    complete: bool
+    """All of it has come."""
 
 
 class Batch(NamedTuple):
@@ -67,3 +77,8 @@ def read_batch(data: bytes, *, splitter: Splitter, reader: Reader, whose: str) -
     except UpstreamFailed as failed:
         return Batch(events, failed)
     return Batch(events)
+
+
+def is_over(reader: Reader, body: Body) -> bool:
+    """Has the last word been read, with nothing behind it?"""
+    return reader.done and body.complete

@@ -36,3 +36,7 @@ class Event(NamedTuple):
 
 
 OPENED = Event(EventKind.OPENING)
+
+
+class LastEvents(list[Event]):
+    """What an answer ends with. Upstream has been let go of, and nothing comes after it."""

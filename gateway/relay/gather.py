@@ -1,6 +1,6 @@
 """The chunks of one answer, put together for a caller who did not ask to stream."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 _THOUGHTS: Final = "thinking_blocks"
@@ -36,20 +36,22 @@ class Gathered:
     def __init__(self) -> None:
         self._head: dict[str, object] = {}
         self._choices: dict[int, _Choice] = {}
-        self._known: Set[str] = frozenset()
+        self._known = _OWN
         self._usage: object = None
 
     def add(self, chunk: Mapping[str, object]) -> None:
         """Take in the next chunk."""
         self._usage = chunk.get("usage") or self._usage
-        if not chunk.keys() <= self._known:
+        if not self._known.issuperset(chunk):
             # The chunks of one answer mostly have the same fields.
             for key, value in chunk.items():
                 if value is not None and key not in _OWN:
                     self._head.setdefault(key, value)
-            self._known = self._head.keys() | _OWN
+            self._known = _OWN.union(self._head)
         choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
+        if not choices or not isinstance(choices, list):
+            return
+        for choice in choices:
             if isinstance(choice, dict):
                 given = choice.get("index")
                 index = given if isinstance(given, int) else 0

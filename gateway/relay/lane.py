@@ -93,7 +93,8 @@ class ModelLane(Protocol):
 
         Opens the connection (within ``connect_s``) when it is first iterated, yields an opening event as soon as upstream has
         begun to answer (left out where there is more to tell at once), then the events as they come, those that came at once
-        together; ends after the last chunk. An answer cut short raises ``UpstreamFailed``. Closing it closes the connection.
+        together; ends after the last chunk, or with ``LastEvents``. An answer cut short raises ``UpstreamFailed``. Closing it
+        closes the connection.
         """
 
     async def embed(self, call: Call) -> Embeddings:

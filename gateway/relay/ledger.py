@@ -1,7 +1,7 @@
 """What happened to one request so far, and what the breakers learn from it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.domain.failure import FailureClass
@@ -9,9 +9,10 @@ from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock
 from gateway.errors import AttemptFacts, UpstreamFailed
 from gateway.relay.attempts import Failed
-from gateway.relay.breaker import Breakers, Standing, breaker_key
+from gateway.relay.breaker import Breakers, Standing
 from gateway.relay.lane import FailedAfterResend
 from gateway.relay.needs import Needs
+from gateway.relay.route import Route
 
 
 class Observer(Protocol):
@@ -22,11 +23,11 @@ class Observer(Protocol):
 
 
 class Ledger:
-    """The attempts of one request on the deployments of its role. At most one is open at a time."""
+    """The attempts of one request on the deployments of its route. At most one is open at a time."""
 
     def __init__(
         self,
-        deployments: Sequence[Deployment],
+        route: Route,
         *,
         needs: Needs,
         breakers: Breakers,
@@ -34,8 +35,8 @@ class Ledger:
         observer: Observer | None,
     ) -> None:
         self._needs = needs
-        self._deployments = deployments
-        self._keys = [breaker_key(one) for one in deployments]
+        self._deployments = route.plan.deployments
+        self._keys = route.keys
         self._breakers = breakers
         self._clock = clock
         self._observer = observer

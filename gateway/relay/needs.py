@@ -34,6 +34,9 @@ _LACKING: Final = MappingProxyType(
 )
 """What a request may need of a model → the words for a model without it."""
 
+_BEYOND_TEXT: Final = frozenset({"tools", "response_format", "logit_bias", "reasoning_effort", "reasoning"})
+"""The fields of a request that its needs are read off, beside its messages and the length of its answer."""
+
 
 @dataclass(kw_only=True)
 class Needs:
@@ -62,6 +65,11 @@ class Needs:
         if not any(asked):
             return ()
         return tuple(feature for feature, wanted in zip(_LACKING, asked, strict=True) if wanted)
+
+    @property
+    def special(self) -> bool:
+        """Is there anything in it that not every model can do, its length aside?"""
+        return bool(self.features) or self.json_mode or self.logit_bias
 
     @property
     def asked_features(self) -> tuple[str, ...]:
@@ -93,6 +101,12 @@ class Needs:
 def needs_of(body: Mapping[str, object]) -> Needs:
     """Read the needs off an OpenAI chat request that ``ChatRequest.parse`` has accepted."""
     messages = _mappings(body.get("messages"))
+    if _BEYOND_TEXT.isdisjoint(body):
+        said = [message.get("content") for message in messages if "tool_calls" not in message]
+        plain = [text for text in said if type(text) is str]
+        if len(plain) == len(messages):
+            # Nearly every request.
+            return Needs(answer_tokens=answer_tokens_of(body), messages=len(plain), texts=tuple(plain))
     texts: list[str] = []
     parts: list[Mapping[str, object]] = []
     for message in messages:

@@ -12,11 +12,11 @@ from gateway.domain.model import ModelRef, ollama_name
 from gateway.domain.ports import Clock, KeySource
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
-from gateway.relay.batch import read_batch
+from gateway.relay.batch import is_over, read_batch
 from gateway.relay.breaker import BreakerKey, breaker_key
 from gateway.relay.connections import Connections, drain, read_body, read_whole
 from gateway.relay.embedding_wire import Embeddings
-from gateway.relay.event import OPENED, Event
+from gateway.relay.event import OPENED, Event, LastEvents
 from gateway.relay.inquiry import Operation
 from gateway.relay.lane import Call
 from gateway.relay.lines import LineBuffer
@@ -167,9 +167,12 @@ class OllamaLane:
                     yield (OPENED,)
                 lines = LineBuffer()
                 past = call.shortcut.past(lines, reader)
+                last: Sequence[Event] = ()
                 while not reader.done and (data := await response.readany(past=past)):
                     events, failed = read_batch(data, splitter=lines, reader=reader, whose="Ollama")
-                    if events:
+                    if failed is None and is_over(reader, response):
+                        last = LastEvents(events)
+                    elif events:
                         yield events
                     if failed is not None:
                         raise failed
@@ -179,6 +182,8 @@ class OllamaLane:
                     raise UpstreamFailed("Ollama's answer ended before it was done", failure=FailureClass.TRUNCATED)
                 self._note_resident(load)
                 await drain(response)
+            if last:
+                yield last
         finally:
             if not reader.done:
                 # It broke off: what the model is now is to be asked again.

@@ -10,12 +10,12 @@ from gateway.domain.model import ProviderKind
 from gateway.domain.ports import Endpoint, EndpointResolver
 from gateway.domain.secret import Secret
 from gateway.errors import ProviderDown, ProviderFailed, UnknownName, UpstreamFailed
-from gateway.relay.batch import read_batch
+from gateway.relay.batch import is_over, read_batch
 from gateway.relay.breaker import breaker_key
 from gateway.relay.classify import classify
 from gateway.relay.connections import Asking, Connections, drain, read_whole
 from gateway.relay.embedding_wire import Embeddings
-from gateway.relay.event import OPENED, Event
+from gateway.relay.event import OPENED, Event, LastEvents
 from gateway.relay.http_connection import HttpResponse
 from gateway.relay.inquiry import Operation
 from gateway.relay.lane import Call
@@ -130,19 +130,22 @@ class OpenAILane:
                 raise UpstreamFailed(message, failure=FailureClass.UPSTREAM_ERROR, status=response.status)
             parser = SseParser()
             past = call.shortcut.past(parser, reader)
+            last: Sequence[Event] = ()
             while not reader.done and (data := await response.readany(past=past)):
                 events, failed = read_batch(data, splitter=parser, reader=reader, whose="upstream")
-                if events:
+                if failed is None and reader.finished and is_over(reader, response):
+                    last = LastEvents(events)
+                elif events:
                     yield events
                 if failed is not None:
                     raise failed
-            if not reader.done:
-                for rest in parser.finish():
-                    if events := reader.read(rest):
-                        yield events
+            if rest := [event for piece in parser.finish() for event in reader.read(piece)]:
+                yield rest
             if not reader.finished:
                 raise UpstreamFailed("the answer ended without a finish signal", failure=FailureClass.TRUNCATED)
             await drain(response)
+        if last:
+            yield last
 
 
 def _keyed(call: Call, endpoint: Endpoint) -> bool:

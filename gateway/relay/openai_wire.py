@@ -139,13 +139,9 @@ class ChunkReader:
         if chunk.get("error"):
             raise classify(status=None, body=chunk, keyed=self._keyed, key=self._key)
         choices = chunk.get("choices")
-        if not isinstance(choices, list):
+        if not isinstance(choices, list) or not all(map(_is_choice, choices)):
             self.skipped += 1
             return []
-        for choice in choices:
-            if not _is_choice(choice):
-                self.skipped += 1
-                return []
         given = chunk.get("usage")
         usage = given if given and _is_usage(given) else None
         events: list[Event] = []
@@ -154,7 +150,7 @@ class ChunkReader:
         elif not choices and not usage and not self.finished:
             events.append(Event(EventKind.OPENING, self._mended(chunk)))
         if usage:
-            counted = {**self._mended(chunk), "choices": [], "usage": usage}
+            counted = {**self._mended(chunk), "choices": [], "usage": usage} if self._framing else {"usage": usage}
             events.append(Event(EventKind.USAGE, counted))
         return events
 
@@ -162,11 +158,9 @@ class ChunkReader:
         self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, split_usage: bool, data: bytes
     ) -> Event:
         kind = EventKind.OPENING
-        for choice in choices:
-            if _says(choice):
-                kind = EventKind.CONTENT
-                self._said = True
-                break
+        if any(map(_says, choices)):
+            kind = EventKind.CONTENT
+            self._said = True
         finished = self._ends(choices)
         if finished:
             self.finished = True
@@ -177,9 +171,12 @@ class ChunkReader:
                 kind = EventKind.FINISH
         if data and self._begun and not split_usage and not finished:
             self._look_for_mould(chunk, choices, data=data)
-        as_it_came = bool(data) and self._begun and not split_usage and self._agrees(chunk)
-        if as_it_came:
-            return Event(kind, chunk, raw_frame(data) if self._framing else b"", finished)
+        if self._begun and not split_usage:
+            if not self._framing:
+                # What stands in every chunk is taken from the first.
+                return Event(kind, chunk, finished=finished)
+            if data and self._agrees(chunk):
+                return Event(kind, chunk, raw_frame(data), finished)
         mended = self._mended(chunk)
         if split_usage:
             mended.pop("usage", None)
@@ -263,6 +260,8 @@ def _is_choice(value: object) -> bool:
     delta = value.get("delta")
     if not isinstance(delta, dict):
         return delta is None
+    if not delta:
+        return True
     return isinstance(delta.get("content"), _SAYABLE) and isinstance(delta.get("tool_calls"), _CALLS)
 
 
@@ -279,11 +278,9 @@ def _is_usage(value: object) -> bool:
 
 def _says(choice: Mapping[str, object]) -> bool:
     delta = choice.get("delta")
-    if isinstance(delta, dict):
-        for key, value in delta.items():
-            if value and key in _CONTENT_KEYS:
-                return True
-    return False
+    if not isinstance(delta, dict) or _CONTENT_KEYS.isdisjoint(delta):
+        return False
+    return any(value and key in _CONTENT_KEYS for key, value in delta.items())
 
 
 def chunk_of(completion: Mapping[str, object]) -> dict[str, object]:

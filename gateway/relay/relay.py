@@ -167,25 +167,13 @@ class Relay:
         if plan.parameters and inquiry.operation is Operation.CHAT:
             needs = needs_of(body)
         refused = self._refused(plan.deployments)
-        candidates = [
-            self._candidate(
-                one,
-                why_not(
-                    one,
-                    needs=needs,
-                    provider=route.providers.get(one.ref.provider),
-                    refused=refused.get(one.ref, _NOTHING),
-                ),
-            )
-            for one in plan.deployments
-        ]
         return self._passage(
             inquiry,
             route=_as_known(route, refused) if refused else route,
             request_id=request_id,
             body=body,
             needs=needs,
-            candidates=candidates,
+            candidates=self._candidates(route, needs=needs, refused=refused),
         )
 
     def _admit_embedding(self, request: EmbeddingRequest, *, route: Route, request_id: str) -> Passage:
@@ -208,6 +196,25 @@ class Relay:
             return _NOTHING
         return {one.ref: words for one in deployments if (words := self._refusals.refused(one.ref))}
 
+    def _candidates(
+        self, route: Route, *, needs: Needs, refused: Mapping[ModelRef, Mapping[str, str]]
+    ) -> Sequence[Candidate]:
+        most_tokens = needs.most_prompt_tokens + (needs.answer_tokens or 0)
+        if not needs.special and most_tokens <= route.least_context_tokens and route.lanes <= self._lanes.keys():
+            return route.for_any
+        return [
+            self._candidate(
+                one,
+                why_not(
+                    one,
+                    needs=needs,
+                    provider=route.providers.get(one.ref.provider),
+                    refused=refused.get(one.ref, _NOTHING),
+                ),
+            )
+            for one in route.plan.deployments
+        ]
+
     def _candidate(self, deployment: Deployment, excluded: str) -> Candidate:
         if not excluded and deployment.lane not in self._lanes:
             excluded = f"this gateway has no {deployment.lane} lane"
@@ -224,15 +231,13 @@ class Relay:
         candidates: Sequence[Candidate],
     ) -> Passage:
         plan = route.plan
-        if all(candidate.excluded for candidate in candidates):
+        if candidates[0].excluded and all(candidate.excluded for candidate in candidates):
             ruled_out = [
                 (str(deployment.ref), candidate.excluded)
                 for deployment, candidate in zip(plan.deployments, candidates, strict=True)
             ]
             raise NoCapableDeployment(role=plan.role, ruled_out=ruled_out)
-        ledger = Ledger(
-            plan.deployments, needs=needs, breakers=self._breakers, clock=self._clock, observer=self._observer
-        )
+        ledger = Ledger(route, needs=needs, breakers=self._breakers, clock=self._clock, observer=self._observer)
         return Passage(
             operation=inquiry.operation,
             stream=inquiry.stream,

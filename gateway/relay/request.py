@@ -82,35 +82,34 @@ def _check_messages(messages: object) -> None:
     if not isinstance(messages, list) or not messages:
         raise wrong("messages", found=messages, allowed="a list of at least one message")
     for number, message in enumerate(messages):
-        where = f"messages[{number}]"
         if not isinstance(message, dict):
-            raise wrong(where, found=message, allowed="an object")
+            raise wrong(f"messages[{number}]", found=message, allowed="an object")
         role = message.get("role")
         if not isinstance(role, str) or role not in _ROLES:
-            raise wrong(f"{where}.role", found=role, allowed=", ".join(sorted(_ROLES)))
-        _check_content(message, where=f"{where}.content")
-        calls = message.get("tool_calls")
-        if calls is not None and not isinstance(calls, list):
-            raise wrong(f"{where}.tool_calls", found=calls, allowed="a list of tool calls")
-        for index, call in enumerate(calls or ()):
-            function = call.get("function") if isinstance(call, dict) else None
-            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-                allowed = "an object with a function and its name"
-                raise wrong(f"{where}.tool_calls[{index}]", found=call, allowed=allowed)
-            if not isinstance(function.get("arguments", ""), str):
-                allowed = "a string of JSON"
-                raise wrong(
-                    f"{where}.tool_calls[{index}].function.arguments", found=function["arguments"], allowed=allowed
-                )
+            raise wrong(f"messages[{number}].role", found=role, allowed=", ".join(sorted(_ROLES)))
+        if type(message.get("content")) is not str:
+            _check_content(message, where=f"messages[{number}].content")
+        if "tool_calls" in message:
+            _check_calls(message["tool_calls"], where=f"messages[{number}].tool_calls")
+
+
+def _check_calls(calls: object, *, where: str) -> None:
+    if calls is None:
+        return
+    if not isinstance(calls, list):
+        raise wrong(where, found=calls, allowed="a list of tool calls")
+    for index, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise wrong(f"{where}[{index}]", found=call, allowed="an object with a function and its name")
+        if not isinstance(function.get("arguments", ""), str):
+            found = function["arguments"]
+            raise wrong(f"{where}[{index}].function.arguments", found=found, allowed="a string of JSON")
 
 
 def _check_content(message: Mapping[str, object], *, where: str) -> None:
     content = message.get("content")
-    if content is None:
-        if message["role"] == "assistant":
-            return
-        raise wrong(where, found=None, allowed="a string or a list of parts")
-    if isinstance(content, str):
+    if content is None and message["role"] == "assistant":
         return
     if not isinstance(content, list):
         raise wrong(where, found=content, allowed="a string or a list of parts")

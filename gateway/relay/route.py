@@ -3,14 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.domain.model import Provider
+from gateway.domain.model import Lane, Provider
 from gateway.domain.plan import RolePlan
 from gateway.domain.ports import CompletionBackend
+from gateway.relay.attempts import Candidate
+from gateway.relay.breaker import BreakerKey, breaker_key
+from gateway.relay.deadlines import total_s
+from gateway.relay.needs import Needs, why_not
+from gateway.relay.once import once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Route:
-    """What one request needs to know of the generation it was admitted under.
+    """What one request needs to know of the generation it was admitted under. All requests of a role share one, so what it says
+    of every one of them is worked out once.
 
     ``backend`` is that generation's litellm lane, ``None`` when its plan has no deployment there.
     """
@@ -19,3 +25,36 @@ class Route:
     providers: Mapping[str, Provider]
     generation: int
     backend: CompletionBackend | None
+
+    @once
+    def keys(self) -> tuple[BreakerKey, ...]:
+        """The breakers of the deployments."""
+        return tuple(breaker_key(one) for one in self.plan.deployments)
+
+    @once
+    def lanes(self) -> frozenset[Lane]:
+        """The lanes of the deployments."""
+        return frozenset(one.lane for one in self.plan.deployments)
+
+    @once
+    def longest_s(self) -> float:
+        """The longest total deadline among the deployments, in seconds."""
+        deadlines = self.plan.deadlines
+        return deadlines.total_s or max(total_s(deadlines, cloud=one.cloud) for one in self.plan.deployments)
+
+    @once
+    def least_context_tokens(self) -> float:
+        """The smallest context among the deployments; infinite where no provider says."""
+        known = [one.context_tokens for one in self.plan.deployments if one.context_tokens is not None]
+        return min(known, default=float("inf"))
+
+    @once
+    def for_any(self) -> tuple[Candidate, ...]:
+        """The candidates of a request that is short and needs nothing special of a model."""
+        return tuple(
+            Candidate(
+                excluded=why_not(one, needs=Needs(), provider=self.providers.get(one.ref.provider)),
+                context_tokens=one.context_tokens,
+            )
+            for one in self.plan.deployments
+        )

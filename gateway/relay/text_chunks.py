@@ -20,7 +20,7 @@ _WINDOW_BYTES: Final = 8 * 1024
 class TextChunks:
     """Makes such chunks for one answer. Only the text is read and nothing is written anew: it goes from upstream's JSON into the
     caller's as it is. ``head`` is what stands in every chunk; ``choice`` what stands in its one choice beside the delta.
-    ``framing`` off leaves the frames of events empty, for a caller who does not stream."""
+    ``framing`` off leaves chunk and frames of events out, for a caller who does not stream: the text is all there is to say."""
 
     __slots__ = ("_after", "_before", "_between", "_choice", "_framing", "_head")
 
@@ -36,8 +36,9 @@ class TextChunks:
         text = _text(tokens)
         if not text:
             return None
-        frames = self._framed(tokens) if self._framing else b""
-        return Event(EventKind.CONTENT, self._chunk(text), frames, False, text, len(tokens))
+        if not self._framing:
+            return Event(EventKind.CONTENT, None, b"", False, text, len(tokens))
+        return Event(EventKind.CONTENT, self._chunk(text), self._framed(tokens), False, text, len(tokens))
 
     def frames(self, tokens: Sequence[bytes]) -> bytes:
         """The frame alone of each chunk, one after the other; empty where ``event`` gives ``None``."""
@@ -59,7 +60,7 @@ class TextChunks:
 class Mould:
     """Where the text stands in the chunks of one server, which are alike but for it: it can be found without reading the rest."""
 
-    __slots__ = ("_after", "_before", "_closes", "_inside", "_joins", "_opens")
+    __slots__ = ("_after", "_before", "_closes", "_joins", "_opens")
 
     def __init__(self, *, before: bytes, after: bytes) -> None:
         self._before = before
@@ -67,7 +68,6 @@ class Mould:
         self._opens = b"data: " + before
         self._closes = after + b"\n\n"
         self._joins = self._closes + self._opens
-        self._inside = slice(len(self._opens), -len(after))
 
     @staticmethod
     def of(data: bytes, *, chunk: Mapping[str, object], choice: Mapping[str, object]) -> "Mould | None":
@@ -89,22 +89,16 @@ class Mould:
             return [], at
         begin = at + len(self._opens)
         end = data.find(self._closes, begin)
-        if end == len(data) - len(self._closes):
+        if end < 0:
+            return [], at
+        if end + len(self._closes) == len(data):
             # Nearly every read of a stream brings one.
             return [data[begin:end]], len(data)
-        opens, inside = self._opens, self._inside
-        tokens: list[bytes] = []
-        for event in data[at : at + _WINDOW_BYTES].split(b"\n\n"):
-            if not event.startswith(opens):
-                break
-            tokens.append(event[inside])
-        while tokens:
-            # All of them are looked at once: the last one may be of another kind, or not whole.
-            place = at + sum(map(len, tokens)) + len(tokens) * len(self._joins)
-            if data[at:place] == opens + self._joins.join(tokens) + self._closes:
-                return tokens, place
-            tokens.pop()
-        return tokens, at
+        *tokens, last = data[begin : at + _WINDOW_BYTES].split(self._joins)
+        token, closed, _ = last.partition(self._closes)
+        if closed:
+            tokens.append(token)
+        return tokens, at + len(tokens) * len(self._joins) + sum(map(len, tokens))
 
     def renewed(self, *, known: Sequence[bytes], new: Sequence[bytes]) -> "Mould | None":
         """The mould with ``new`` where ``known`` stands, each of which must stand in it once and nowhere after the text."""

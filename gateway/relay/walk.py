@@ -13,7 +13,7 @@ from gateway.domain.ports import Clock
 from gateway.errors import RequestFailed, RolegateError, UpstreamFailed
 from gateway.relay.admission import Admission, Place
 from gateway.relay.attempts import Stop, next_step
-from gateway.relay.deadlines import limits, total_s
+from gateway.relay.deadlines import limits
 from gateway.relay.lane import Call, ModelLane
 from gateway.relay.loads import Load, too_slow
 from gateway.relay.passage import Passage
@@ -239,9 +239,7 @@ class Walk:
     @property
     def left_s(self) -> float:
         """What remains of the longest total deadline among the deployments."""
-        plan = self.passage.route.plan
-        longest_s = plan.deadlines.total_s or max(total_s(plan.deadlines, cloud=one.cloud) for one in plan.deployments)
-        return self.passage.started_s + longest_s - self.clock.monotonic()
+        return self.passage.started_s + self.passage.route.longest_s - self.clock.monotonic()
 
     @property
     def _model(self) -> str:

@@ -7,7 +7,7 @@ from gateway.domain.failure import FailureClass
 from gateway.domain.ports import Clock
 from gateway.errors import UpstreamFailed
 from gateway.relay.deadlines import Limits
-from gateway.relay.event import Event, EventKind
+from gateway.relay.event import Event, EventKind, LastEvents
 from gateway.relay.patience import Patience
 
 TAIL_S: Final = 2.0
@@ -23,6 +23,7 @@ class Watch:
 
     __slots__ = (
         "_clock",
+        "_ended",
         "_first_until_s",
         "_heard",
         "_limits",
@@ -51,6 +52,7 @@ class Watch:
         self._first_until_s = now_s + limits.first_token_s
         self._total_until_s = now_s + left_s
         self._heard = False
+        self._ended = False
         self.told_s: float | None = None
         """When the first content came, on the clock; ``None`` before."""
         self.finished = False
@@ -62,6 +64,8 @@ class Watch:
 
         Once the finish signal is there the answer is whole: whatever goes wrong after it just ends the stream.
         """
+        if self._ended:
+            return None
         begun_s = self._clock.monotonic()
         now_s = begun_s
         try:
@@ -88,6 +92,9 @@ class Watch:
                     self.told_s = now_s
                 if event.finished:
                     self.finished = True
+            if isinstance(events, LastEvents):
+                self._ended = True
+                await self._stream.aclose()
         return events
 
     @property

@@ -4,7 +4,6 @@ It is a file of its own beside the registry's, not a table in it: a registry fil
 log, which would cut that log from under a journal that is open all the time.
 """
 
-import json
 import math
 import sqlite3
 import time
@@ -12,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from gateway.domain.record import RequestRecord
 from gateway.errors import AttemptFacts
@@ -100,7 +101,9 @@ def row_of(record: RequestRecord, *, redactor: Redactor) -> Row:
     """A record as SQLite takes it whatever callers and upstreams put in it, with secrets masked."""
 
     def text(value: str, *, most: int = MOST_TEXT) -> str:
-        clean = redactor.clean(value).encode("utf-8", "replace").decode()
+        clean = redactor.clean(value)
+        if not clean.isascii():
+            clean = clean.encode("utf-8", "replace").decode()
         return clean if len(clean) <= most else clean[: most - 1] + "…"
 
     attempts = [
@@ -117,7 +120,7 @@ def row_of(record: RequestRecord, *, redactor: Redactor) -> Row:
         text(record.model),
         _integer(record.generation),
         int(record.cloud),
-        json.dumps(attempts, ensure_ascii=False),
+        orjson.dumps(attempts).decode(),
         text(record.fallback_reason),
         _integer(record.prompt_tokens),
         _integer(record.completion_tokens),
@@ -132,7 +135,7 @@ def record_of(row: Row) -> RequestRecord:
     told = dict(zip((name for name, _ in _COLUMNS), row, strict=True))
     attempts = tuple(
         AttemptFacts(model=model, failure=failure, status=status, ms=ms)
-        for model, failure, status, ms in json.loads(told.pop("attempts"))
+        for model, failure, status, ms in orjson.loads(told.pop("attempts"))
     )
     stream, cloud = bool(told.pop("stream")), bool(told.pop("cloud"))
     return RequestRecord(attempts=attempts, stream=stream, cloud=cloud, **told)
@@ -167,6 +170,8 @@ def _integer(value: int | None) -> int | None:
 
 def _number(value: float | None) -> float | None:
     """Finite, or unknown. An integer may be too large to be a float at all."""
+    if type(value) is float and math.isfinite(value):
+        return value
     try:
         number = math.nan if value is None else float(value)
     except OverflowError:

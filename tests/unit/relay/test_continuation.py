@@ -32,7 +32,7 @@ ATTIC = a_lab("attic", order=3)
 PARTIAL = ("one ", "two ", "three ", "four ", "five ", "six ", "seven ")
 BEFORE = "".join(PARTIAL)
 TOOL = {"type": "function", "function": {"name": "f"}}
-QUICK = Deadlines(connect_s=1, load_s=2, first_token_s=0.3, gap_s=0.3, total_s=5)
+QUICK = Deadlines(connect_s=2, load_s=5, first_token_s=1, gap_s=1, total_s=10)
 
 
 class Stage:

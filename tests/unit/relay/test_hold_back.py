@@ -16,7 +16,7 @@ from relay_builders import a_route, ask_stream, heard, text_of
 
 LAB = a_lab()
 WORDS = ("one ", "two ", "three ", "four ", "five ")
-QUICK = Deadlines(connect_s=1, load_s=2, first_token_s=0.3, gap_s=0.3, total_s=5)
+QUICK = Deadlines(connect_s=2, load_s=5, first_token_s=1, gap_s=1, total_s=10)
 BREAKS = [
     pytest.param(faults.cut(after_chunks=3), "truncated", id="cut"),
     pytest.param(faults.eof(after_chunks=3), "truncated", id="end without a finish"),

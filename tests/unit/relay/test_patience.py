@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from gateway.relay.patience import Patience
+from gateway.relay.patience import Alarm, Patience
 
 
 async def after(ticks: int, word: str = "done") -> str:
@@ -126,16 +126,80 @@ async def test_work_that_swallows_its_cancellation_leaves_the_task_uncancelled()
     patience.close()
 
 
+def set_alarms() -> int:
+    loop = asyncio.get_running_loop()
+    return sum(not one.cancelled() and "Alarm" in repr(one) for one in loop._scheduled)  # type: ignore[attr-defined]
+
+
 async def test_nothing_is_scheduled_after_close() -> None:
     patience = Patience()
     for within_s in itertools.chain([60, 1], [600] * 3):
         await patience.wait(after(1), within_s=within_s)
-    loop = asyncio.get_running_loop()
-    ours = [one for one in loop._scheduled if not one.cancelled() and "Patience" in repr(one)]  # type: ignore[attr-defined]
-    assert len(ours) == 1
+    assert set_alarms() == 1
     patience.close()
     patience.close()
-    assert [one for one in loop._scheduled if not one.cancelled() and "Patience" in repr(one)] == []  # type: ignore[attr-defined]
+    assert set_alarms() == 0
+
+
+async def test_a_lasting_alarm_serves_one_request_after_the_other_with_one_timer() -> None:
+    alarm = Alarm(asyncio.get_running_loop(), lasting=True)
+    for _ in range(3):
+        patience = Patience(alarm=alarm)
+        assert await patience.wait(after(1), within_s=60) == "done"
+        patience.close()
+        assert set_alarms() == 1
+    late = Patience(alarm=alarm)
+    with pytest.raises(TimeoutError):
+        await late.wait(asyncio.Event().wait(), within_s=0.005)
+    late.close()
+    alarm.close()
+    assert set_alarms() == 0
+
+
+async def test_a_wait_longer_than_the_alarm_was_set_for_is_not_cut_short() -> None:
+    alarm = Alarm(asyncio.get_running_loop(), lasting=True)
+    first = Patience(alarm=alarm)
+    assert await first.wait(after(1), within_s=0.01) == "done"
+    first.close()
+    second = Patience(alarm=alarm)
+    assert await second.wait(asyncio.sleep(0.05, "slept"), within_s=60) == "slept"
+    second.close()
+    alarm.close()
+
+
+async def test_an_alarm_in_use_is_not_taken_from_who_uses_it() -> None:
+    alarm = Alarm(asyncio.get_running_loop(), lasting=True)
+    first, second = Patience(alarm=alarm), Patience(alarm=alarm)
+    assert await second.wait(after(1), within_s=60) == "done"
+    second.close()
+    with pytest.raises(TimeoutError):
+        await first.wait(asyncio.Event().wait(), within_s=0.005)
+    first.close()
+    alarm.close()
+
+
+async def test_a_patience_that_was_closed_has_deadlines_of_its_own_again() -> None:
+    alarm = Alarm(asyncio.get_running_loop(), lasting=True)
+    first = Patience(alarm=alarm)
+    first.close()
+    second = Patience(alarm=alarm)
+    with pytest.raises(TimeoutError):
+        await first.wait(asyncio.Event().wait(), within_s=0.005)
+    first.close()
+    with pytest.raises(TimeoutError):
+        await second.wait(asyncio.Event().wait(), within_s=0.005)
+    second.close()
+    alarm.close()
+
+
+async def test_a_connection_that_closes_leaves_a_request_under_way_its_deadline() -> None:
+    alarm = Alarm(asyncio.get_running_loop(), lasting=True)
+    patience = Patience(alarm=alarm)
+    alarm.close()
+    with pytest.raises(TimeoutError):
+        await patience.wait(asyncio.Event().wait(), within_s=0.005)
+    patience.close()
+    assert set_alarms() == 0
 
 
 async def test_it_moves_to_the_task_that_waits_from_then_on() -> None:

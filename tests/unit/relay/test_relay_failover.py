@@ -31,7 +31,7 @@ from relay_builders import (
 DEAD = "http://127.0.0.1:9"
 OLLAMA = a_deployment("ollama:llama3.1:8b")
 LAB = a_deployment("lab:gpt-4o-mini", lane=Lane.OPENAI, order=2)
-QUICK = Deadlines(connect_s=1, load_s=2, first_token_s=0.3, gap_s=0.3, total_s=5)
+QUICK = Deadlines(connect_s=2, load_s=5, first_token_s=1, gap_s=1, total_s=10)
 FOREIGN = {
     "id": "chatcmpl-up",
     "object": "chat.completion.chunk",

@@ -17,6 +17,7 @@ from gateway.domain.ports import Journal
 from gateway.domain.record import RequestRecord
 from gateway.errors import AttemptFacts, RequestFailed, RolegateError
 from gateway.relay.answer import Answer, StreamingAnswer
+from gateway.telemetry.logs import FACTS
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
@@ -174,7 +175,10 @@ class _Told(logging.LogRecord):
 
     def __init__(self, level: int, message: str, facts: Mapping[str, object]) -> None:
         now_s = time.time()
-        self.__dict__ = {**_EMPTY_RECORD, "created": now_s, "msecs": now_s % 1 * 1000, "msg": message, **facts}
+        self.__dict__ = {**_EMPTY_RECORD, **facts, FACTS: facts}
+        self.msg = message
+        self.created = now_s
+        self.msecs = now_s % 1 * 1000
         self.levelno = level
         self.levelname = "WARNING" if level == logging.WARNING else "INFO"
 

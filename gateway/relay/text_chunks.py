@@ -60,7 +60,7 @@ class TextChunks:
 class Mould:
     """Where the text stands in the chunks of one server, which are alike but for it: it can be found without reading the rest."""
 
-    __slots__ = ("_after", "_before", "_closes", "_joins", "_opens")
+    __slots__ = ("_after", "_before", "_between", "_closes", "_ending", "_joins", "_opens")
 
     def __init__(self, *, before: bytes, after: bytes) -> None:
         self._before = before
@@ -68,6 +68,8 @@ class Mould:
         self._opens = b"data: " + before
         self._closes = after + b"\n\n"
         self._joins = self._closes + self._opens
+        self._ending = before[-len(_OPENS) :]
+        self._between = len(self._joins) - len(self._ending)
 
     @staticmethod
     def of(data: bytes, *, chunk: Mapping[str, object], choice: Mapping[str, object]) -> "Mould | None":
@@ -88,17 +90,19 @@ class Mould:
         if not data.startswith(self._opens, at):
             return [], at
         begin = at + len(self._opens)
-        end = data.find(self._closes, begin)
-        if end < 0:
+        over = data.find(b"\n\n", begin) + 2
+        end = over - len(self._closes)
+        if end < begin or not data.startswith(self._after, end):
             return [], at
-        if end + len(self._closes) == len(data):
-            # Nearly every read of a stream brings one.
-            return [data[begin:end]], len(data)
-        *tokens, last = data[begin : at + _WINDOW_BYTES].split(self._joins)
-        token, closed, _ = last.partition(self._closes)
-        if closed:
-            tokens.append(token)
-        return tokens, at + len(tokens) * len(self._joins) + sum(map(len, tokens))
+        if over < len(data):
+            # What is short is looked for faster, so each is told by the end of what comes before its text.
+            _, *others, last = data[at : at + _WINDOW_BYTES].split(self._ending)
+            tokens = [one[: -self._between] for one in others]
+            tokens.append(last[: last.find(self._closes)])
+            place = at + len(tokens) * len(self._joins) + sum(map(len, tokens))
+            if data[at:place] == self._opens + self._joins.join(tokens) + self._closes:
+                return tokens, place
+        return [data[begin:end]], over
 
     def renewed(self, *, known: Sequence[bytes], new: Sequence[bytes]) -> "Mould | None":
         """The mould with ``new`` where ``known`` stands, each of which must stand in it once and nowhere after the text."""

@@ -16,7 +16,9 @@ TOGETHER_S: Final = 0.05
 """How long a line may wait for others."""
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 _WORDS: Final = (int, float, bool)
-_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+FACTS: Final = "facts"
+"""Under this name a record may bring all that it has to say beside its message, which then need not be told from the rest."""
+_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", FACTS}
 
 
 class Redactor:
@@ -58,17 +60,19 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         ours = record.name.startswith("gateway.")
-        facts = vars(record)
-        extra = {key: facts[key] for key in facts if key not in _STANDARD_FIELDS} if ours else {}
+        fields = vars(record)
+        extra = fields.get(FACTS, {})
+        if ours and not extra:
+            extra = {key: fields[key] for key in fields if key not in _STANDARD_FIELDS}
         name = record.name.removeprefix("gateway.")
         when = self._when(record.created)
         message = record.getMessage()
         trouble = self.formatException(record.exc_info) if record.exc_info else ""
         if self._form == "json":
-            fields = {"time": when, "level": record.levelname.lower(), "logger": name, "message": message, **extra}
+            told = {"time": when, "level": record.levelname.lower(), "logger": name, "message": message, **extra}
             if trouble:
-                fields["exception"] = trouble
-            return self._redactor.clean(json.dumps(fields, default=str, ensure_ascii=False))
+                told["exception"] = trouble
+            return self._redactor.clean(json.dumps(told, default=str, ensure_ascii=False))
         pairs = "".join(f" {key}={_plain(value)}" for key, value in extra.items())
         line = f"{when} {record.levelname:<7} {name}: {_one_line(message)}{pairs}"
         return self._redactor.clean(f"{line}\n{trouble}" if trouble else line)

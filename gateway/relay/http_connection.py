@@ -104,6 +104,9 @@ class HttpConnection(asyncio.Protocol):
         self._finished = finished
         self._lost = lost
         self._transport: asyncio.Transport | None = None
+        self._body: list[bytes] = []
+        # The parser calls this for every chunk of the transfer, of which a read may bring one for each word.
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._response: HttpResponse | None = None
@@ -195,6 +198,8 @@ class HttpConnection(asyncio.Protocol):
             self._fail(NotHttp("the server wants to change the protocol"))
         except httptools.HttpParserError as exc:
             self._fail(NotHttp(f"the answer is not valid HTTP ({exc})"))
+        if self._body:
+            self._hand_over()
         if before_head and self._response is None:
             # The parser hands a header over once it is whole: one without an end is only seen here.
             self._head_bytes += len(data)
@@ -232,16 +237,19 @@ class HttpConnection(asyncio.Protocol):
             # A second answer to one request: what comes next could not be told from it.
             self._response.reusable = False
 
-    def on_body(self, body: bytes) -> None:
-        response = self._response
-        if response is not None and not response.complete:
-            response.feed(body)
-
     def on_message_complete(self) -> None:
+        self._hand_over()
         response = self._response
         if response is not None and not response.complete:
             response.complete = True
             response.reusable = self._parser.should_keep_alive()
+
+    def _hand_over(self) -> None:
+        """What the parser has found of the body belongs to the answer, unless nobody asked for it."""
+        body, response = self._body, self._response
+        if body and response is not None and not response.complete:
+            response.feed(body[0] if len(body) == 1 else b"".join(body))
+        body.clear()
 
     def _fail(self, error: OSError) -> None:
         if self._error is None:

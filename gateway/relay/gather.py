@@ -44,9 +44,8 @@ class Gathered:
         self._usage = chunk.get("usage") or self._usage
         if not self._known.issuperset(chunk):
             # The chunks of one answer mostly have the same fields.
-            for key, value in chunk.items():
-                if value is not None and key not in _OWN:
-                    self._head.setdefault(key, value)
+            said = {key: value for key, value in chunk.items() if value is not None and key not in _OWN}
+            self._head = {**said, **self._head}
             self._known = _OWN.union(self._head)
         choices = chunk.get("choices")
         if not choices or not isinstance(choices, list):

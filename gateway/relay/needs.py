@@ -80,8 +80,9 @@ class Needs:
     @once
     def most_prompt_tokens(self) -> int:
         """More than the prompt can take with any tokenizer that falls back to bytes; cheap."""
-        letters = sum(len(text) if text.isascii() else 4 * len(text) for text in self.texts)
-        return letters + self._fixed_tokens
+        letters = sum(map(len, self.texts))
+        beyond_ascii = sum(len(text) for text in self.texts if not text.isascii())
+        return letters + 3 * beyond_ascii + self._fixed_tokens
 
     @once
     def prompt_tokens(self) -> int:
@@ -103,10 +104,9 @@ def needs_of(body: Mapping[str, object]) -> Needs:
     messages = _mappings(body.get("messages"))
     if _BEYOND_TEXT.isdisjoint(body):
         said = [message.get("content") for message in messages if "tool_calls" not in message]
-        plain = [text for text in said if type(text) is str]
-        if len(plain) == len(messages):
+        if set(map(type, said)) == {str} and len(said) == len(messages):
             # Nearly every request.
-            return Needs(answer_tokens=answer_tokens_of(body), messages=len(plain), texts=tuple(plain))
+            return Needs(answer_tokens=answer_tokens_of(body), messages=len(said), texts=tuple(map(str, said)))
     texts: list[str] = []
     parts: list[Mapping[str, object]] = []
     for message in messages:

@@ -1,7 +1,6 @@
 """The way of plain text past the task that reads an answer: from what upstream's socket brought straight to the caller's."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from gateway.relay.batch import Reader, Splitter
 
@@ -21,23 +20,21 @@ class Shortcut:
         self._hear: Hear | None = None
         self._take: Take | None = None
 
-    @contextmanager
-    def to(self, take: Take | None) -> Iterator[None]:
-        """Let ``take`` have the text while the block runs, in the frames of the chat wire."""
+    def to(self, take: Take | None) -> "Shortcut":
+        """``with`` this, ``take`` has the text while the block runs, in the frames of the chat wire."""
         self._take = take
-        try:
-            yield
-        finally:
-            self._take = None
+        return self
 
-    @contextmanager
-    def ears(self, hear: Hear) -> Iterator[None]:
-        """Let ``hear`` have the text while the block runs, for a caller who does not stream."""
+    def ears(self, hear: Hear) -> "Shortcut":
+        """``with`` this, ``hear`` has the text while the block runs, for a caller who does not stream."""
         self._hear = hear
-        try:
-            yield
-        finally:
-            self._hear = None
+        return self
+
+    def __enter__(self) -> None:
+        """It is open from ``to`` or ``ears`` on."""
+
+    def __exit__(self, *_: object) -> None:
+        self._take = self._hear = None
 
     def past(self, splitter: Splitter, reader: Reader) -> Callable[[bytes], bool]:
         """What to offer all bytes to as they come: true if that was all there is to do with them."""

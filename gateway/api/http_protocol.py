@@ -130,6 +130,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._at_hand_bytes = 0
         self._in_head = True
         self._refused = False
+        self._idle_from_s: float | None = None
         self._under_way: list[Caller] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -178,6 +179,38 @@ class _BoundedProtocol(HttpToolsProtocol):
             one.lost()
         self._alarm.close()
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+    def on_response_complete(self) -> None:
+        """As in the class above, with one timer for all the pauses of a connection instead of one for each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_from_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_for_silence(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_from_s = None
+
+    def _look_for_silence(self, in_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(in_s, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_from_s is None:
+            return
+        left_s = self._idle_from_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._look_for_silence(left_s)
+        else:
+            self.timeout_keep_alive_handler()
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:

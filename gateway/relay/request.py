@@ -23,6 +23,7 @@ MAX_TOP_LOGPROBS: Final = 20
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
 _FORMATS: Final = ("text", "json_object", "json_schema")
+_SELDOM_OFFERED: Final = frozenset({"n", "functions", "function_call", "audio", "modalities"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,8 @@ class ChatRequest:
 
 
 def _check_offered(content: Mapping[str, object]) -> None:
+    if _SELDOM_OFFERED.isdisjoint(content):
+        return
     count = content.get("n")
     if isinstance(count, int) and count > 1:
         raise Unsupported(f"n: found {count}; allowed: 1; send the request {count} times instead", param="n")

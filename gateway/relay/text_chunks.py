@@ -152,7 +152,7 @@ class Moulds:
             )
         if mould is None:
             return None
-        head = {**kept.head, "id": answer_id, "created": created}
+        head = {**kept.head, "id": answer_id, "created": created} if framing else kept.head
         return mould, TextChunks(head=head, choice=kept.choice, framing=framing)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.domain.record import RequestRecord
-from gateway.telemetry.journal_table import opened_to_write, row_of, write
+from gateway.telemetry.journal_table import opened_to_write, rows_of, write
 from gateway.telemetry.layout import UnknownLayout
 from gateway.telemetry.logs import Redactor
 
@@ -176,7 +176,7 @@ class JournalFile:
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
 
     def _write(self, batch: list[RequestRecord]) -> None:
-        rows = [row_of(one, redactor=self._redactor) for one in batch]
+        rows = rows_of(batch, redactor=self._redactor)
         if self._connection is not None and self._found() != self._inode:
             self._disconnect()  # somebody removed or replaced the file
         if self._connection is None:

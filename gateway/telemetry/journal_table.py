@@ -7,7 +7,7 @@ log, which would cut that log from under a journal that is open all the time.
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -97,20 +97,26 @@ def write(connection: sqlite3.Connection, rows: Iterable[Row], *, keep_rows: int
             connection.execute("DELETE FROM requests WHERE seq < ?", first)
 
 
-def row_of(record: RequestRecord, *, redactor: Redactor) -> Row:
-    """A record as SQLite takes it whatever callers and upstreams put in it, with secrets masked."""
+def rows_of(records: Iterable[RequestRecord], *, redactor: Redactor) -> list[Row]:
+    """Records as SQLite takes them whatever callers and upstreams put in them, with secrets masked."""
+    known: dict[str, str] = {}
 
-    def text(value: str, *, most: int = MOST_TEXT) -> str:
-        clean = redactor.clean(value)
-        if not clean.isascii():
-            clean = clean.encode("utf-8", "replace").decode()
-        return clean if len(clean) <= most else clean[: most - 1] + "…"
+    def text(value: str) -> str:
+        # Most of what they say is the same words again.
+        clean = known.get(value)
+        if clean is None:
+            clean = known[value] = _text(value, redactor=redactor, most=MOST_TEXT)
+        return clean
 
+    return [_row(one, text=text, redactor=redactor) for one in records]
+
+
+def _row(record: RequestRecord, *, text: Callable[[str], str], redactor: Redactor) -> Row:
     attempts = [
         (text(one.model), text(one.failure), _integer(one.status), _number(one.ms) or 0.0) for one in record.attempts
     ]
     return (
-        text(record.request_id),
+        _text(record.request_id, redactor=redactor, most=MOST_TEXT),
         _number(record.time_s) or 0.0,
         text(record.endpoint),
         text(record.role),
@@ -126,7 +132,7 @@ def row_of(record: RequestRecord, *, redactor: Redactor) -> Row:
         _integer(record.completion_tokens),
         _number(record.first_token_ms),
         _number(record.duration_ms) or 0.0,
-        text(record.message, most=MOST_MESSAGE),
+        _text(record.message, redactor=redactor, most=MOST_MESSAGE),
     )
 
 
@@ -162,6 +168,13 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
                 raise
             time.sleep(_BUSY_PAUSE_S)
+
+
+def _text(value: str, *, redactor: Redactor, most: int) -> str:
+    clean = redactor.clean(value)
+    if not clean.isascii():
+        clean = clean.encode("utf-8", "replace").decode()
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
 def _integer(value: int | None) -> int | None:

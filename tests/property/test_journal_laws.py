@@ -12,7 +12,7 @@ from gateway.domain.secret import Secret
 from gateway.errors import AttemptFacts
 from gateway.telemetry.journal import JournalFile
 from gateway.telemetry.journal_reader import JournalFileReader
-from gateway.telemetry.journal_table import MOST_MESSAGE, MOST_TEXT, record_of, row_of
+from gateway.telemetry.journal_table import MOST_MESSAGE, MOST_TEXT, record_of, rows_of
 from gateway.telemetry.logs import Redactor
 
 SECRET = "sk-0123456789"
@@ -50,14 +50,14 @@ def new_redactor() -> Redactor:
 
 @given(records)
 def test_a_row_is_the_record_with_secrets_masked_and_all_else_in_bounds(record: RequestRecord) -> None:
-    back = record_of(row_of(record, redactor=new_redactor()))
+    back = record_of(rows_of([record], redactor=new_redactor())[0])
     assert SECRET not in repr(back)
     assert (back.stream, back.cloud, len(back.attempts)) == (record.stream, record.cloud, len(record.attempts))
     assert max(map(len, (back.request_id, back.role, back.failure, back.model, back.endpoint))) <= MOST_TEXT
     assert len(back.message) <= MOST_MESSAGE
     for number in (back.time_s, back.duration_ms, back.first_token_ms, *(one.ms for one in back.attempts)):
         assert number is None or math.isfinite(number)
-    assert row_of(back, redactor=new_redactor()) == row_of(record, redactor=new_redactor())
+    assert rows_of([back], redactor=new_redactor()) == rows_of([record], redactor=new_redactor())
 
 
 @given(st.lists(records, max_size=12), st.integers(min_value=1, max_value=5))
@@ -72,6 +72,6 @@ def test_no_record_stops_the_journal_and_the_newest_are_read_as_data(given: list
         assert journal.flush(within_s=WITHIN_S)
         journal.close(within_s=WITHIN_S)
         assert journal.dropped == 0
-        expected = [record_of(row_of(one, redactor=new_redactor())) for one in given[::-1][:most]]
+        expected = [record_of(rows_of([one], redactor=new_redactor())[0]) for one in given[::-1][:most]]
         found = list(JournalFileReader(path=path).recent(limit=100))
         assert [request_data(one) for one in found] == [request_data(one) for one in expected]

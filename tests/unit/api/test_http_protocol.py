@@ -20,7 +20,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def served(serve: ASGIApp = app, *, max_connections: int = 100) -> AsyncIterator[int]:
+async def served(serve: ASGIApp = app, *, max_connections: int = 100, idle_s: int = 5) -> AsyncIterator[int]:
     config = uvicorn.Config(
         serve,
         http=bounded_protocol(max_connections=max_connections),
@@ -29,6 +29,7 @@ async def served(serve: ASGIApp = app, *, max_connections: int = 100) -> AsyncIt
         ws="none",
         port=0,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=idle_s,
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # of older versions
@@ -92,6 +93,23 @@ async def test_one_connection_too_many_is_told_so_and_the_others_go_on() -> None
         assert orjson.loads(body)["error"]["code"] == "too_many_connections"
         writer.write(HELLO)
         assert (await reader.readuntil(b"ok")).endswith(b"ok")
+        writer.close()
+
+
+async def test_a_connection_is_closed_when_nothing_more_is_asked_and_not_in_the_middle_of_an_answer() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(1.3)
+        await app(scope, receive, send)
+
+    async with served(slow, idle_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        loop, answered_s = asyncio.get_running_loop(), 0.0
+        for _ in range(2):
+            writer.write(HELLO)
+            assert (await reader.readuntil(b"ok")).endswith(b"ok")
+            answered_s = loop.time()
+        assert await reader.read() == b""
+        assert loop.time() - answered_s > 0.9
         writer.close()
 
 

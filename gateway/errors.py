@@ -44,12 +44,14 @@ from typing import ClassVar, NamedTuple
 
 
 class RolegateError(Exception):
-    """Root of the tree. ``str(error)`` says what happened; ``error.hint`` says what to do about it."""
+    """Root of the tree. ``str(error)`` says what happened; ``error.hint`` says what to do about it. ``problems`` are what is
+    wrong in files, where that is the trouble."""
 
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     exit_code: ClassVar[int] = 1
     openai_type: ClassVar[str] = "api_error"
+    problems: "tuple[Problem, ...]" = ()
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

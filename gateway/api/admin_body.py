@@ -6,16 +6,21 @@ from starlette.requests import Request
 
 from gateway.api.reply import CallerGone, read_body
 from gateway.domain.nearest import nearest_name
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, RequestTooLarge
 from gateway.relay.json_object import read_object
 
 
-async def read_content(request: Request, *, limit_bytes: int) -> Mapping[str, object]:
-    """The object in the body; empty where there is no body. Raises ``BadRequest`` for anything else."""
+async def read_content(request: Request, *, limit_bytes: int, required: bool = False) -> Mapping[str, object]:
+    """The object in the body; empty where there is no body, and none is ``required``. Raises ``BadRequest`` for anything else."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        if required:
+            raise BadRequest("the request has no body", hint="send a JSON object; {} is one that says nothing")
         return {}
     try:
         return read_object(await read_body(request.receive, limit_bytes=limit_bytes))
+    except RequestTooLarge as large:
+        large.hint = "send less"  # the limit of admin routes is not the one that a setting raises
+        raise
     except CallerGone as gone:
         raise BadRequest("the caller left before its request was complete") from gone
 

@@ -19,7 +19,9 @@ from gateway.errors import (
     ProviderDown,
     ProviderFailed,
     RequestTooLarge,
+    RequestTooSlow,
     RolegateError,
+    TemplateInvalid,
     UnknownName,
     Unsupported,
 )
@@ -73,8 +75,9 @@ _ETAG: Final = MappingProxyType({"ETag": "the version; send it back as If-Match"
 
 _LIVE: Final[Refusals] = (BadRequest, GatewayStarting)
 _MODEL: Final[Refusals] = (BadRequest, UnknownName, ProviderFailed, ProviderDown, Unsupported, GatewayStarting)
-_SWAPS: Final[Refusals] = (BadRequest, RequestTooLarge, HotSwapDisabled, ConfigInvalid, Vetoed, GatewayStarting)
-_EDITS: Final[Refusals] = (BadRequest, EditConflict, RequestTooLarge, ConfigInvalid, UnknownName, CannotWrite)
+_BODY: Final[Refusals] = (BadRequest, RequestTooLarge, RequestTooSlow)
+_SWAPS: Final[Refusals] = (*_BODY, HotSwapDisabled, ConfigInvalid, TemplateInvalid, Vetoed, GatewayStarting)
+_EDITS: Final[Refusals] = (EditConflict, ConfigInvalid, UnknownName, CannotWrite)
 
 OPERATIONS: Final = (
     Operation(
@@ -110,7 +113,7 @@ OPERATIONS: Final = (
         body="Question",
         answers={200: "Explanation"},
         parameters=(_ROLE,),
-        refusals=(BadRequest, RequestTooLarge, UnknownName, ConfigInvalid, GatewayStarting),
+        refusals=(*_BODY, UnknownName, ConfigInvalid, GatewayStarting),
     ),
     Operation(
         method="POST",
@@ -176,7 +179,7 @@ OPERATIONS: Final = (
             _IF_MATCH,
             Parameter(name="If-None-Match", place="header", about="* to create only"),
         ),
-        refusals=_EDITS,
+        refusals=(*_BODY, *_EDITS),
     ),
     Operation(
         method="DELETE",
@@ -190,7 +193,7 @@ OPERATIONS: Final = (
             _IF_MATCH,
             Parameter(name="successor", place="query", about="the profile that is active from then on"),
         ),
-        refusals=(*_EDITS, ProfileInUse),
+        refusals=(BadRequest, *_EDITS, ProfileInUse),
     ),
     Operation(
         method="GET",
@@ -208,7 +211,7 @@ OPERATIONS: Final = (
         body="Stay",
         answers={200: "Loaded"},
         parameters=(_REF,),
-        refusals=_MODEL,
+        refusals=(*_BODY, *_MODEL),
     ),
     Operation(
         method="POST",

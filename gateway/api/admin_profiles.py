@@ -106,7 +106,7 @@ class Profiles:
     async def _write(self, request: Request) -> Response:
         only_query(request, known=())
         name, precondition = request.path_params["name"], Precondition.parse(request.headers)
-        values = await read_content(request, limit_bytes=BODY_LIMIT_BYTES)
+        values = await read_content(request, limit_bytes=BODY_LIMIT_BYTES, required=True)
         try:
             stored, created = await asyncio.to_thread(self._shelf.write, name, values, precondition=precondition)
         except EditConflict as conflict:

@@ -8,11 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.api.reply import CallerGone, read_body
+from gateway.api.admin_body import only_fields, read_content
 from gateway.domain.keeping import checked_keep_alive
-from gateway.domain.nearest import nearest_name
 from gateway.errors import BadRequest
-from gateway.relay.json_object import read_object
 from gateway.runtime.keeping import Keeping
 from gateway.runtime.keeping_data import kept_data, load_data, removed_data, unload_data
 
@@ -44,7 +42,7 @@ class ModelRoutes:
 
     async def load(self, request: Request) -> Response:
         """Answers when the model is loaded. The body may be empty, or ``{"keep_alive": "30m"}``."""
-        keep_alive = _keep_alive(await _content(request))
+        keep_alive = _keep_alive(await read_content(request, limit_bytes=BODY_LIMIT_BYTES))
         return JSONResponse(load_data(await self._keeping.load(request.path_params["ref"], keep_alive=keep_alive)))
 
     async def unload(self, request: Request) -> Response:
@@ -60,23 +58,9 @@ class ModelRoutes:
         return JSONResponse(await asyncio.to_thread(self._resources))
 
 
-async def _content(request: Request) -> Mapping[str, object]:
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return {}
-    try:
-        return read_object(await read_body(request.receive, limit_bytes=BODY_LIMIT_BYTES))
-    except CallerGone as gone:
-        raise BadRequest("the caller left before its request was complete") from gone
-
-
 def _keep_alive(content: Mapping[str, object]) -> str | int | None:
     """How long the model is to stay. Raises ``BadRequest`` for a bad one, and for fields that mean nothing here."""
-    for name in content:
-        if name != "keep_alive":
-            nearest = nearest_name(name, ["keep_alive"])
-            hint = f'did you mean "{nearest}"?' if nearest else ""
-            raise BadRequest(f'the field "{name}" is not known here; allowed: keep_alive', param=name, hint=hint)
-    value = content.get("keep_alive")
+    value = only_fields(content, known=("keep_alive",)).get("keep_alive")
     return None if value is None else checked_keep_alive(value)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from gateway.cli import configuration, models, plan, profiles, requests, roles, router, serve, status
 from gateway.cli.command import USAGE, new_group
 from gateway.cli.console import Console, OutputLost, open_closed_streams
-from gateway.errors import ConfigInvalid, RolegateError
+from gateway.errors import RolegateError
 
 UNEXPECTED: Final = 1
 INTERRUPTED: Final = 130
@@ -67,19 +68,8 @@ def _tell(error: RolegateError, *, console: Console) -> None:
         console.error(error.message, hint=error.hint)
         return
     told: dict[str, object] = {"code": error.code, "message": error.message, "hint": error.hint}
-    if isinstance(error, ConfigInvalid):
-        told["problems"] = [
-            {
-                "file": one.file,
-                "line": one.line,
-                "key_path": one.key_path,
-                "found": one.found,
-                "allowed": one.allowed,
-                "nearest": one.nearest,
-                "hint": one.hint,
-            }
-            for one in error.problems
-        ]
+    if error.problems:
+        told["problems"] = [asdict(one) for one in error.problems]
     console.value({"error": told})
 
 

@@ -65,7 +65,7 @@ def load(
         ),
     ] = None,
 ) -> None:
-    """Load a model into memory as the plan has it, and wait until it is there.
+    """Load a model as the plan has it, and wait until it is there.
 
     Asks the running gateway; where none runs, the provider itself. Models of the embedded engine live inside the gateway: without
     one the exit code is 5.

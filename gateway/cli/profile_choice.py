@@ -7,10 +7,11 @@ import typer
 from gateway.cli.command import Call, add_command
 from gateway.cli.named import must_know
 from gateway.cli.taking_up import asked_to, running_gateway, swap_line
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, GatewayUnreachable
 
 if TYPE_CHECKING:
     from gateway.compose import Workspace
+    from gateway.config.profiles import ActiveProfile
 
 
 def add_to(group: typer.Typer) -> None:
@@ -50,21 +51,66 @@ def use(
         return
     call.console.text(f"active profile: {profile or 'none'}")
     call.console.talk(swap_line(swap) if swap is not None else _what_happens(profile, running=running))
-    if before.chosen_by == "variable":
-        call.console.warn([f'{before.place[1]} is set to "{before.name}" here, and stands above the persisted profile'])
+    _warn_of_variable(call, before)
 
 
 def rollback(call: Call) -> None:
-    """Have the running gateway go back to the generation before this one.
+    """Go back to what served before the last change.
 
-    Exits with 5 when no gateway answers, with 2 when its hot-swap is off or there is nothing to go back to.
+    The running gateway goes back one generation; once more goes forth again. Where none runs, the profile that served before
+    becomes the active one again, and the files stay as they are. Exits with 2 when hot-swap is off or there is nothing to go back
+    to, with 5 when no gateway answers and its history names no other profile.
     """
-    swap = asked_to(call, call.workspace(), "rollback")
+    workspace = call.workspace()
+    try:
+        swap = asked_to(call, workspace, "rollback")
+    except GatewayUnreachable as nobody:
+        _choose_the_one_before(call, workspace, nobody=nobody)
+        return
     if call.console.json:
         call.console.value(swap)
         return
     call.console.text(f"generation {swap['generation']}")
     call.console.talk(swap_line(swap))
+
+
+def _choose_the_one_before(call: Call, workspace: "Workspace", *, nobody: GatewayUnreachable) -> None:
+    from gateway.compose.editing import active_profile
+    from gateway.compose.generations import generation_log_of
+    from gateway.config.profiles import names
+    from gateway.domain.generation_record import other_profile_before
+    from gateway.telemetry.generations import KEPT
+
+    now = active_profile(workspace)
+    before = other_profile_before(now.name, records=generation_log_of(workspace.state_folder).recent(KEPT))
+    if before is None:
+        nobody.hint = "the history names no other profile that served; `rolegate profiles use` chooses one"
+        raise nobody
+    if before.profile is not None and before.profile not in names(folder=workspace.config_folder):
+        raise BadRequest(
+            f'the profile that served before, "{before.profile}", is not there any more',
+            hint="`rolegate profiles use` chooses another",
+        )
+    call.workspace(profile=before.profile or "").configuration()
+    _persist(before.profile, workspace=workspace)
+    if call.console.json:
+        call.console.value({"profile": before.profile, "persisted": True, "running": None})
+        return
+    call.console.text(f"active profile: {before.profile or 'none'}")
+    call.console.talk(
+        f"no gateway is running: {_named(before.profile)} is what served before {_named(now.name)}; "
+        "what the files say stays as it is, and the next `rolegate serve` goes by it"
+    )
+    _warn_of_variable(call, now)
+
+
+def _named(profile: str | None) -> str:
+    return "no profile" if profile is None else f'"{profile}"'
+
+
+def _warn_of_variable(call: Call, before: "ActiveProfile") -> None:
+    if before.chosen_by == "variable":
+        call.console.warn([f'{before.place[1]} is set to "{before.name}" here, and stands above the persisted profile'])
 
 
 def _persist(profile: str | None, *, workspace: "Workspace") -> None:
@@ -81,7 +127,7 @@ def _persist(profile: str | None, *, workspace: "Workspace") -> None:
 
 def _what_happens(profile: str | None, *, running: dict[str, object] | None) -> str:
     if running is None:
-        return "no gateway is running; the next `rolegate serve` uses it"
+        return "no gateway is running; the next `rolegate serve` goes by it"
     if "error" in running:
         return f"a gateway is running and did not say which profile it has ({running['error']}); restart it"
     if running["profile"] == profile:

@@ -15,6 +15,7 @@ from gateway.cli.profile_writing import Name, written
 from gateway.errors import BadRequest, ConfigInvalid, EditConflict, RolegateError
 
 if TYPE_CHECKING:
+    from gateway.cli.kept_text import KeptText
     from gateway.compose import Workspace
     from gateway.config.profile_edits import Edited, Edition
 
@@ -31,40 +32,45 @@ def edit(
         bool, typer.Option("--fresh", help="Begin with the profile as it is, not with a text that was refused.")
     ] = False,
 ) -> None:
-    """Change a profile in $VISUAL or $EDITOR; it is checked before it is saved.
+    """Change a profile in your editor ($VISUAL or $EDITOR).
 
-    A text with problems is not saved, and not lost: it is kept in a file that is named, and the next edit begins with it. Exits
-    with 3 when there are problems, or when somebody else changed the profile meanwhile.
+    It is checked before it is saved. A text with problems is not saved, and not lost: it is kept in a file that is named, and
+    the next edit begins with it. Exits with 3 when there are problems, or when somebody else changed the profile meanwhile.
     """
+    from gateway.cli.kept_text import KeptText
     from gateway.config.profile_edits import read
 
     workspace = call.workspace()
     command = _editor(workspace)
     edition = read(profile, folder=workspace.config_folder)
-    kept = _Kept(workspace.state_folder / "refused" / edition.path.name)
+    kept = KeptText(
+        workspace.state_folder / "refused" / edition.path.name, origin=f"{edition.etag} {edition.path.absolute()}"
+    )
     text = edition.text if fresh else _begin_with(call, kept, edition=edition)
     while True:
-        text = _edited(text, command=command, name=edition.path.name)
+        text = _edited(call, text, command=command, kept=kept, name=edition.path.name)
         if text == edition.text:
             _unchanged(call, edition)
             return
         try:
             edited = _saved(text, edition=edition, workspace=workspace)
         except (ConfigInvalid, EditConflict) as error:
-            kept.keep(text, etag=edition.etag)
-            again = isinstance(error, ConfigInvalid) and can_ask(call.console)
-            if not again:
-                error.hint = f"your text is kept in {kept.path}; `rolegate profiles edit {profile}` goes on with it"
+            kept.keep(text.encode())
+            where = f"your text is kept in {kept.path}"
+            if isinstance(error, EditConflict):
+                error.hint = f"{where}; `rolegate profiles edit {profile}` begins with the profile as it is now"
+                raise
+            if kept.at_hand:
+                where += f"; `rolegate profiles edit {profile}` goes on with it"
+            if not can_ask(call.console):
+                error.hint = where
                 raise
             call.console.error(error.message)
             if not ask_yes("edit it again?", usually=True):
-                call.console.talk(
-                    f"nothing was saved; your text is kept in {kept.path}, "
-                    f"and `rolegate profiles edit {profile}` goes on with it"
-                )
+                call.console.talk(f"nothing was saved; {where}")
                 raise typer.Exit(error.exit_code) from None
         except RolegateError:
-            kept.keep(text, etag=edition.etag)
+            kept.keep(text.encode())
             call.console.talk(f"your text is kept in {kept.path}")
             raise
         else:
@@ -87,16 +93,22 @@ def _unchanged(call: Call, edition: "Edition") -> None:
     call.console.talk("nothing was changed")
 
 
-def _begin_with(call: Call, kept: "_Kept", *, edition: "Edition") -> str:
+def _begin_with(call: Call, kept: "KeptText", *, edition: "Edition") -> str:
     """The text that was refused, if there is one that may still be saved without undoing what others did since."""
     text = kept.text()
     if text is None:
         return edition.text
-    call.console.talk(f"a text that was refused is kept in {kept.path}")
-    if not kept.made_from(edition.etag):
-        call.console.talk("the profile has changed since, so this begins with the profile as it is now")
+    if not kept.may_go_on:
+        call.console.talk(
+            f"a text that was refused is kept in {kept.put_aside()}",
+            "it was made from another version of the profile, so this begins with the profile as it is now",
+        )
         return edition.text
-    return text if not can_ask(call.console) or ask_yes("go on with it?", usually=True) else edition.text
+    call.console.talk(f"a text that was refused is kept in {kept.path}")
+    if can_ask(call.console) and not ask_yes("go on with it?", usually=True):
+        return edition.text
+    kept.go_on()
+    return text
 
 
 def _saved(text: str, *, edition: "Edition", workspace: "Workspace") -> "Edited":
@@ -106,35 +118,6 @@ def _saved(text: str, *, edition: "Edition", workspace: "Workspace") -> "Edited"
     return put_text(
         edition.name, text, folder=workspace.config_folder, check=check_of(workspace), expected=edition.etag
     )
-
-
-class _Kept:
-    """A text that could not be saved, in the state folder, with the version of the profile that it was made from."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._origin = path.with_name(f"{path.name}.from")
-
-    def text(self) -> str | None:
-        with suppress(FileNotFoundError):
-            return self.path.read_text(encoding="utf-8")
-        return None
-
-    def made_from(self, etag: str) -> bool:
-        with suppress(FileNotFoundError):
-            return self._origin.read_text(encoding="utf-8") == etag
-        return False
-
-    def keep(self, text: str, *, etag: str) -> None:
-        from gateway.config.atomic import write_atomically
-
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(self._origin, etag.encode())
-        write_atomically(self.path, text.encode())
-
-    def forget(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._origin.unlink(missing_ok=True)
 
 
 def _editor(workspace: "Workspace") -> list[str]:
@@ -152,20 +135,44 @@ def _editor(workspace: "Workspace") -> list[str]:
         raise BadRequest(f"the editor {named!r} is no command: {exc}", hint="mend VISUAL or EDITOR") from exc
 
 
-def _edited(text: str, *, command: list[str], name: str) -> str:
-    """What the operator made of ``text``. Raises ``BadRequest`` when the editor did not end well."""
+def _edited(call: Call, text: str, *, command: list[str], kept: "KeptText", name: str) -> str:
+    """What the operator made of ``text``. Raises ``BadRequest`` when the editor did not end well; what it left is kept then."""
+    before = text.encode()
     with TemporaryDirectory(prefix="rolegate-") as folder:
         path = Path(folder) / name
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(before)
         try:
-            code = subprocess.run([*command, str(path)], check=False).returncode  # noqa: S603 - the operator's own editor
-        except OSError as exc:
-            raise BadRequest(
-                f"the editor {command[0]} cannot be started: {exc.strerror or exc}", hint="mend VISUAL or EDITOR"
-            ) from exc
-        if code != 0:
-            raise BadRequest(f"the editor {command[0]} ended with exit code {code}", hint="nothing was saved")
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise BadRequest(f"what the editor left cannot be read: {exc}", hint="save it as UTF-8 text") from exc
+            _run([*command, str(path)])
+            return _read(path)
+        except (BadRequest, KeyboardInterrupt) as trouble:
+            with suppress(OSError):
+                left = path.read_bytes()
+                if left not in (b"", before):
+                    kept.keep(left)
+                    told = f"nothing was saved; what the editor left is kept in {kept.path}"
+                    if isinstance(trouble, BadRequest):
+                        trouble.hint = told
+                    else:
+                        call.console.talk(told)
+            raise
+
+
+def _run(command: list[str]) -> None:
+    editor = command[0]
+    try:
+        code = subprocess.run(command, check=False).returncode  # noqa: S603 - the operator's own editor
+    except OSError as exc:
+        raise BadRequest(
+            f"the editor {editor} cannot be started: {exc.strerror or exc}", hint="mend VISUAL or EDITOR"
+        ) from exc
+    if code != 0:
+        raise BadRequest(f"the editor {editor} ended with exit code {code}", hint="nothing was saved")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as exc:
+        raise BadRequest(f"the editor left no file: {exc.strerror or exc}", hint="nothing was saved") from exc
+    except UnicodeDecodeError as exc:
+        raise BadRequest(f"what the editor left is not UTF-8 text: {exc}", hint="save it as UTF-8") from exc

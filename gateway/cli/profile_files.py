@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.command import Call, add_command
+from gateway.cli.gave_way import what_gave_way
 from gateway.cli.profile_writing import Name, edited_data
 from gateway.cli.refusal import nothing_written
 from gateway.cli.taking_up import profiles_taken_up
@@ -27,7 +28,7 @@ def export(
     file: File,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a profile, with what it extends, into one file; - is stdout.
+    """Write a profile and what it extends to a file; - is stdout.
 
     The file has a checksum and no secrets: a profile that holds one is refused.
     """
@@ -63,8 +64,8 @@ def import_profile(
 ) -> None:
     """Take in a profile that was exported; - is stdin.
 
-    Checks the checksum and the whole configuration first. A profile of the same name that says something else is replaced only
-    with --replace.
+    Checks the checksum and the whole configuration first; what an older rolegate exported is brought up to date. A profile of
+    the same name that says something else is replaced only with --replace.
     """
     from gateway.compose.editing import check_of
     from gateway.config.bundle import import_
@@ -91,11 +92,17 @@ def import_profile(
             {
                 **edited_data(imported.profile),
                 "parents": [edited_data(one) for one in imported.parents],
+                "migrated_from": imported.migrated_from,
                 "running": running,
             }
         )
         return
     call.console.text(*(f"wrote {one.path}" if one.changed else f"{one.path} says so already" for one in everything))
+    if imported.migrated_from is not None:
+        call.console.talk(
+            f"{file} is in the form of schema_version {imported.migrated_from}, and was brought up to date"
+        )
+    call.console.talk(*(f"{one.path}: {said}" for one in changed for said in what_gave_way(one)))
     call.console.warn([str(one) for one in imported.profile.warnings])
 
 

@@ -29,7 +29,7 @@ def diff(
     left: Annotated[str, typer.Argument(metavar="A", show_default=False)],
     right: Annotated[str, typer.Argument(metavar="B", show_default=False)],
 ) -> None:
-    """Which settings differ between two profiles, and which roles would be served differently.
+    """What differs between two profiles: settings, and who serves.
 
     All layers are merged under each of them, and both plans are made for this machine as it is now.
     """
@@ -77,9 +77,11 @@ def diff(
 
 
 def validate(
-    call: Call, *, profile: Annotated[str | None, typer.Argument(metavar="[PROFILE]", show_default=False)] = None
+    call: Call, *, profile: Annotated[str | None, typer.Argument(metavar="PROFILE", show_default=False)] = None
 ) -> int:
-    """Check a profile, or all: its file, the merged whole, and the result against what is installed.
+    """Check a profile, or all, against what is installed.
+
+    Its file is checked, the merged whole, and what would serve each role on this machine as it is now.
 
     Exits with 3 when there is a problem, with 4 when a role would have no model.
     """

@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.asked import must_confirm
 from gateway.cli.command import Call, add_command
+from gateway.cli.gave_way import what_gave_way
 from gateway.cli.refusal import nothing_written
 from gateway.cli.taking_up import asked_to, profiles_taken_up, running_gateway, swap_line
 from gateway.errors import BadRequest, ProfileInUse
@@ -39,7 +40,7 @@ def create(
         str | None, typer.Option("--description", metavar="TEXT", help="What it is for.", show_default=False)
     ] = None,
 ) -> None:
-    """A new profile: an empty one, what is running, or what you answer.
+    """A new profile: empty, what is running, or what you answer.
 
     Refuses a name that is taken. --from-running exits with 5 when no gateway answers.
     """
@@ -47,6 +48,7 @@ def create(
         raise BadRequest("--from-running and --interactive are two ways to begin", hint="choose one of them")
     from gateway.compose.editing import check_of
     from gateway.config.profile_edits import create as create_profile
+    from gateway.config.profile_edits import require_new
 
     workspace = call.workspace()
     values: dict[str, object] = {}
@@ -59,6 +61,7 @@ def create(
     if interactive:
         from gateway.cli.dialogue import profile_from_answers
 
+        require_new(profile, folder=workspace.config_folder)
         values |= profile_from_answers(
             call, workspace=call.workspace(profile=extends), described="description" in values
         )
@@ -85,11 +88,12 @@ def set_values(
     call: Call,
     *,
     profile: Name,
-    assignments: Annotated[list[str], typer.Argument(metavar="KEY=JSON...", show_default=False)],
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=JSON", show_default=False)],
 ) -> None:
-    """Change single values: role_mappings.planner.preferred[0]=mistral:latest
+    """Change single values of a profile.
 
-    What is no JSON is text; nothing behind the = takes the key out of the profile. All of them are written, or none.
+    Such as role_mappings.planner.preferred[0]=mistral:latest. What is no JSON is text; nothing behind the = takes the key out of
+    the profile. All of them are written, or none. A file with comments loses them, and is kept beside the new one.
     """
     from gateway.compose.editing import check_of
     from gateway.config.profile_edits import assign
@@ -107,7 +111,10 @@ def delete(
     successor: Annotated[
         str | None,
         typer.Option(
-            "--successor", metavar="Q", help="The profile to go on with, if it is the active one.", show_default=False
+            "--successor",
+            metavar="Q",
+            help='The profile to go on with, if it is the active one; "" is for none.',
+            show_default=False,
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -131,16 +138,17 @@ def delete(
     serves = running is not None and running.get("hot_swap") and running.get("profile") == profile
     if serves and successor is None:
         raise ProfileInUse(name=profile, why="the running gateway serves by it", hint="name a --successor")
-    delete_profile(
+    succeeded = delete_profile(
         profile, folder=workspace.config_folder, check=check_of(workspace), successor=successor, expected=edition.etag
     )
     swap = asked_to(call, workspace, "swap", body={"profile": successor or None}) if serves else None
+    heir = (successor or None) if succeeded or serves else None
     if call.console.json:
-        call.console.value({"profile": profile, "deleted": True, "successor": successor, "swap": swap})
+        call.console.value({"profile": profile, "deleted": True, "successor": heir, "swap": swap})
     else:
         call.console.text(f"deleted {edition.path}")
-        if successor is not None:
-            call.console.talk(f"active profile: {successor or 'none'}")
+        if succeeded or serves:
+            call.console.talk(f"active profile: {heir or 'none'}")
         if swap is not None:
             call.console.talk(swap_line(swap))
     return 0
@@ -162,8 +170,7 @@ def _tell(call: Call, edited: "Edited", *, said: str, running: dict[str, object]
         call.console.value({**edited_data(edited), "running": running})
     else:
         call.console.text(said)
-    if edited.rewritten:
-        call.console.talk("the comments in it gave way")
+    call.console.talk(*what_gave_way(edited))
     call.console.warn([str(one) for one in edited.warnings])
 
 
@@ -175,6 +182,7 @@ def edited_data(edited: "Edited") -> dict[str, object]:
         "created": edited.created,
         "changed": edited.changed,
         "rewritten": edited.rewritten,
+        "backup": None if edited.backup is None else str(edited.backup),
         "warnings": [str(one) for one in edited.warnings],
     }
 

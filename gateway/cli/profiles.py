@@ -1,6 +1,6 @@
 """`rolegate profiles`: the overlays that an operator switches between."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +12,9 @@ from gateway.config.masking import masked
 
 if TYPE_CHECKING:
     from gateway.config.profiles import ProfileSummary
+
+LONGEST_DESCRIPTION: Final = 200
+"""Characters of it in a list; ``show`` and ``--json`` have all."""
 
 Name = Annotated[str, typer.Argument(metavar="PROFILE", show_default=False)]
 
@@ -56,7 +59,8 @@ def show(call: Call, *, profile: Name) -> None:
         call.console.value({**summary_data(detail.summary), "chain": list(detail.chain), "values": values})
         return
     call.console.talk(f"{detail.summary.file}", *_extends_line(detail.chain))
-    call.console.text(*as_yaml(values).split("\n"))
+    if values or not detail.summary.problems:
+        call.console.text(*as_yaml(values).split("\n"))
     call.console.warn([str(one) for one in detail.summary.problems])
 
 
@@ -67,6 +71,10 @@ def _chooser(place: tuple[str, str]) -> str:
 
 def _extends_line(chain: tuple[str, ...]) -> tuple[str, ...]:
     return (f"extends {' > '.join(chain[1:])}",) if len(chain) > 1 else ()
+
+
+def _line(description: str) -> str:
+    return description if len(description) <= LONGEST_DESCRIPTION else f"{description[: LONGEST_DESCRIPTION - 1]}…"
 
 
 def _list_table(summaries: "tuple[ProfileSummary, ...]") -> Table:
@@ -83,7 +91,7 @@ def _list_table(summaries: "tuple[ProfileSummary, ...]") -> Table:
                 "*" if one.active else "",
                 Cell(text=one.name, style="bold"),
                 one.extends or "-",
-                one.description or "-",
+                _line(one.description) or "-",
                 Cell(text="broken", style="red") if one.problems else "ok",
             )
             for one in summaries

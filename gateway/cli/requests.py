@@ -27,7 +27,7 @@ def requests(
     *,
     request_id: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="Show the request with this id in full.", show_default=False),
+        typer.Argument(metavar="ID", help="Show the request with this id in full.", show_default=False),
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
     role: Annotated[

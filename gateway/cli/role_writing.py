@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.asked import must_confirm
 from gateway.cli.command import Call, add_command
+from gateway.cli.gave_way import what_gave_way
 from gateway.cli.refusal import nothing_written
 from gateway.cli.taking_up import taken_up
 
@@ -26,11 +27,12 @@ def set_values(
     call: Call,
     *,
     role: Role,
-    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", show_default=False)],
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", show_default=False)],
 ) -> None:
-    """Change settings of a role: preferred[0]=mistral:latest requirements.memory_gb_max=6
+    """Change settings of a role.
 
-    Values are JSON; what is no JSON is text, and nothing behind the = takes the key out again.
+    Such as preferred[0]=mistral:latest requirements.memory_gb_max=6. Values are JSON; what is no JSON is text, and nothing
+    behind the = takes the key out again.
     """
     from gateway.compose.editing import check_of
     from gateway.config.role_edits import set_role
@@ -45,9 +47,12 @@ def add(
     call: Call,
     *,
     role: Role,
-    assignments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)] = None,
+    assignments: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", show_default=False)] = None,
 ) -> None:
-    """A new role; without settings, the best installed model answers for it."""
+    """A new role.
+
+    Without settings, the best installed model answers for it.
+    """
     from gateway.compose.editing import check_of
     from gateway.config.role_edits import add_role
 
@@ -86,6 +91,7 @@ def _tell(call: Call, edited: "EditedRole", *, workspace: "Workspace", said: str
                 "etag": edited.etag,
                 "changed": edited.changed,
                 "rewritten": edited.rewritten,
+                "backup": None if edited.backup is None else str(edited.backup),
                 "profiles": list(edited.profiles),
                 "warnings": [str(one) for one in edited.warnings],
                 "running": running,
@@ -93,8 +99,7 @@ def _tell(call: Call, edited: "EditedRole", *, workspace: "Workspace", said: str
         )
     else:
         call.console.text(said if edited.changed else f"{edited.path} says so already")
-    if edited.rewritten:
-        call.console.talk("the comments in it gave way")
+    call.console.talk(*what_gave_way(edited))
     if edited.profiles:
         call.console.talk(f"profiles that speak of {edited.role} stand above it: {', '.join(edited.profiles)}")
     call.console.warn([str(one) for one in edited.warnings])

@@ -34,7 +34,7 @@ def list_roles(call: Call) -> None:
 
 
 def show(call: Call, *, role: Annotated[str, typer.Argument(metavar="ROLE", show_default=False)]) -> None:
-    """One role: its settings, where each comes from, and what serves it now."""
+    """One role: its settings, where they are from, what serves it."""
     survey = call.survey(call.workspace())
     must_know("role", role, known=survey.configuration.roles)
     settings = _settings(role, configuration=survey.configuration)

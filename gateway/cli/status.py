@@ -25,9 +25,10 @@ def status(
         typer.Option("--url", metavar="URL", help="Where it listens, if not as configured.", show_default=False),
     ] = None,
 ) -> None:
-    """The live gateway: its generation, roles and providers, what is pending, and how it came to be as it is.
+    """The live gateway: what serves, what is pending, what was.
 
-    Exits with 5 when no gateway answers.
+    Generation, roles, providers, the change that waits, the last error, and how it came to be so. Exits with 5 when no gateway
+    answers.
     """
     live = _asked(call, url=url)
     if call.console.json:

@@ -10,6 +10,8 @@ GAP = 2
 """Spaces between two columns."""
 
 _CONTROLS: Final = frozenset({"Cc", "Zl", "Zp"})
+_TURNS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that change the direction of what follows, so that it reads as something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,13 @@ def text_of(cell: Cell | str) -> str:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """``text`` with control characters and line breaks shown as JSON's escapes, so that none of them can drive a terminal or
-    begin a line; those in ``keep`` stay."""
+    """``text`` with control characters, line breaks and changes of direction shown as JSON's escapes, so that none of them can
+    drive a terminal, begin a line or pass for another text; those in ``keep`` stay."""
     if text.isprintable():
         return text
     return "".join(
-        json.dumps(one)[1:-1] if category(one) in _CONTROLS and one not in keep else one for one in text
+        json.dumps(one)[1:-1] if one not in keep and (category(one) in _CONTROLS or one in _TURNS) else one
+        for one in text
     ).replace("\x7f", "\\u007f")
 
 

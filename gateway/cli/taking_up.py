@@ -1,6 +1,7 @@
 """What a running gateway makes of a change to the files: taken up now, or pending."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,8 +63,8 @@ def _told(call: Call, workspace: "Workspace", *, running: dict[str, object], pat
             # It watches its files, and may have been faster than the question.
             swap = _swapped_since(path.stat().st_mtime, live=call.run(workspace.status()), swap=swap)
     except RolegateError as error:
-        call.console.talk(f"the running gateway goes on as before: {error.message}")
-        return {**running, "swap": None, "error": error.message}
+        call.console.talk(*f"the running gateway goes on as before: {error.message}".split("\n"))
+        return {**running, "swap": None, "error": error.message, "problems": [asdict(one) for one in error.problems]}
     call.console.talk(swap_line(swap))
     return {**running, "swap": swap}
 

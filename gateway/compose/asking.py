@@ -1,14 +1,14 @@
 """What a command asks the running gateway to do."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 
 from gateway import errors
-from gateway.errors import GatewayUnreachable, RolegateError
+from gateway.errors import ConfigInvalid, GatewayUnreachable, Problem, RolegateError
 
 CONNECT_S: Final = 5.0
 BACKSTOP_S: Final = 3600.0
@@ -16,10 +16,16 @@ BACKSTOP_S: Final = 3600.0
 
 
 class GatewaySaid(RolegateError):
-    """The running gateway refused, or failed at, what it was asked to do; code and exit code are those of its own error."""
+    """The running gateway refused, or failed at, what it was asked to do; code, exit code and problems are those of its own
+    error."""
 
-    def __init__(self, message: str, *, code: str, http_status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, code: str, http_status: int, problems: Sequence[Problem] = ()) -> None:
+        if problems:  # its words have the hint in them, for those who get nothing but words
+            invalid = ConfigInvalid(problems)
+            super().__init__(invalid.message, hint=invalid.hint)
+        else:
+            super().__init__(message)
+        self.problems = tuple(problems)
         self.code = code  # type: ignore[misc]  # another's error has another's code
         self.http_status = http_status  # type: ignore[misc]
         self.exit_code = _exit_code(code, http_status)  # type: ignore[misc]
@@ -41,12 +47,27 @@ async def ask_gateway(url: str, method: str, path: str, *, body: Mapping[str, ob
     told = content.get("error") if isinstance(content, dict) else None
     if not isinstance(told, dict) or not isinstance(told.get("message"), str):
         raise GatewayUnreachable(url=url, reason="what listens there is not this gateway")
-    raise GatewaySaid(told["message"], code=str(told.get("code") or "internal_error"), http_status=answer.status_code)
+    raise GatewaySaid(
+        told["message"],
+        code=str(told.get("code") or "internal_error"),
+        http_status=answer.status_code,
+        problems=_problems(told.get("problems")),
+    )
 
 
 def model_path(reference: str, action: str = "") -> str:
     """The admin route of a model: colons and slashes stay as they are."""
     return f"/admin/v1/models/{quote(reference, safe=':/')}{f'/{action}' if action else ''}"
+
+
+def _problems(told: object) -> tuple[Problem, ...]:
+    """Those that an error came with; none where one of them is not as this rolegate knows problems."""
+    if not isinstance(told, list):
+        return ()
+    try:
+        return tuple(Problem(**one) for one in told)
+    except TypeError:
+        return ()
 
 
 def _exit_code(code: str, http_status: int) -> int:

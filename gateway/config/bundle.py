@@ -17,8 +17,8 @@ from gateway.config.edition import ABSENT, editing
 from gateway.config.edits import content_of, says, write_all
 from gateway.config.layers import scan
 from gateway.config.masking import masked
-from gateway.config.migrate import STEPS, Step, migrated
-from gateway.config.profile_edits import Edited, file_at, loses_comments, path_of, read_file, require_name
+from gateway.config.migrate import migrated, oldest
+from gateway.config.profile_edits import Edited, file_at, path_of, read_file, require_name
 from gateway.config.schema import ProfileFile
 from gateway.config.set_path import parse_set_path
 from gateway.config.values_text import json_text
@@ -34,19 +34,23 @@ _SECRET: Final = "something that looks like a secret"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What an import did: the profile, and those of its parents that were written."""
+    """What an import did: the profile, and those of its parents that were written. ``migrated_from`` is the version of the format
+    that they were exported in, where that is an older one."""
 
     profile: Edited
     parents: tuple[Edited, ...] = ()
+    migrated_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """What an exported file holds: a profile, and the profiles it extends by name, the nearest first."""
+    """What an exported file holds: a profile, and the profiles it extends by name, the nearest first. Values are in the newest
+    form of the format; ``version`` is the one that they were exported in."""
 
     name: str
     values: Mapping[str, object]
     parents: Mapping[str, Mapping[str, object]]
+    version: int = SCHEMA_VERSION
 
 
 def export(name: str, *, folder: Path) -> bytes:
@@ -112,13 +116,15 @@ def import_(
             etag=done[path].etag,
             created=done[path].created,
             changed=done[path].changed,
-            rewritten=done[path].changed and loses_comments(there[one][1]),
+            rewritten=done[path].rewritten,
+            backup=done[path].backup,
             warnings=done[path].warnings,
         )
         for one, path in paths.items()
     }
     parents = tuple(one for one in edited.values() if one.name != named and one.changed)
-    return Imported(profile=edited[named], parents=parents)
+    older = None if bundle.version == SCHEMA_VERSION else bundle.version
+    return Imported(profile=edited[named], parents=parents, migrated_from=older)
 
 
 def packed(bundle: Bundle) -> bytes:
@@ -133,7 +139,7 @@ def packed(bundle: Bundle) -> bytes:
     return json_text({**content, _CHECKSUM: _checksum(content)}).encode()
 
 
-def unpacked(content: bytes, *, source: str, steps: Mapping[int, Step] = STEPS) -> Bundle:
+def unpacked(content: bytes, *, source: str) -> Bundle:
     """What an exported file holds, in the newest form of the format. Pure. Raises as ``import_`` does."""
     document = document_of(content, file=source, syntax="json")
     if document.data is None or document.problems:
@@ -147,22 +153,23 @@ def unpacked(content: bytes, *, source: str, steps: Mapping[int, Step] = STEPS) 
     version = data.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool):
         raise _damaged(source, f"schema_version is {found(version)}")
-    newest = max((SCHEMA_VERSION, *(one + 1 for one in steps)))
-    if version > newest:
+    if version > SCHEMA_VERSION:
         raise BadRequest(
-            f"{source} has schema_version {version}, which is newer than this rolegate; allowed: at most {newest}",
+            f"{source} has schema_version {version}, which is newer than this rolegate; allowed: at most {SCHEMA_VERSION}",
             hint="upgrade rolegate here, or export the profile with a rolegate of this version",
         )
+    if version < oldest():
+        raise _damaged(source, f"schema_version is {version}")
     told = data.get(_CHECKSUM)
     if told != _checksum({key: value for key, value in data.items() if key != _CHECKSUM}):
         raise BadRequest(
             f"{source} is not as it was exported: its checksum is that of another content",
             hint="it was changed or damaged on the way; export it again, and edit the profile after the import",
         )
-    return _bundle(data, version=version, source=source, steps=steps)
+    return _bundle(data, version=version, source=source)
 
 
-def _bundle(data: Mapping[str, object], *, version: int, source: str, steps: Mapping[int, Step]) -> Bundle:
+def _bundle(data: Mapping[str, object], *, version: int, source: str) -> Bundle:
     name, values, parents = data.get("name"), data.get("profile"), data.get("parents")
     if not data.keys() <= _KEYS or not isinstance(parents, list):
         raise _damaged(source, "its keys are not those of an exported profile")
@@ -174,18 +181,16 @@ def _bundle(data: Mapping[str, object], *, version: int, source: str, steps: Map
         if not isinstance(one["name"], str) or not isinstance(one["profile"], Mapping):
             raise _damaged(source, "one of its profiles has no name or no content")
         require_name(one["name"])
-        named[one["name"]] = _newest(one["profile"], version=version, steps=steps)
+        named[one["name"]] = _newest(one["profile"], version=version)
     follow = [*list(named)[1:], None]
     if len(named) != len(entries) or [one.get("extends") for one in named.values()] != follow:
         raise _damaged(source, "the profiles in it do not extend each other")
     (first, own), *rest = named.items()
-    return Bundle(name=first, values=own, parents=MappingProxyType(dict(rest)))
+    return Bundle(name=first, values=own, parents=MappingProxyType(dict(rest)), version=version)
 
 
-def _newest(values: Mapping[str, object], *, version: int, steps: Mapping[int, Step]) -> Mapping[str, object]:
-    if version not in steps:
-        return values
-    return migrated({"schema_version": version} | dict(values), steps=steps).data
+def _newest(values: Mapping[str, object], *, version: int) -> Mapping[str, object]:
+    return values if version == SCHEMA_VERSION else migrated({"schema_version": version, **values}).data
 
 
 def _checksum(content: Mapping[str, object]) -> str:

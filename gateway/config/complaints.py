@@ -29,7 +29,7 @@ def schema_problems(document: Document, *, model: type[ConfigFile]) -> tuple[Pro
     """Everything in ``document`` that ``model`` does not allow, in the file's order. Nothing for one without data."""
     if document.data is None:
         return ()
-    newer = _newer_version(document)
+    newer = newer_version(document)
     if newer is not None:
         return (newer,)
     try:
@@ -45,7 +45,8 @@ def schema_problems(document: Document, *, model: type[ConfigFile]) -> tuple[Pro
     return tuple(problems)
 
 
-def _newer_version(document: Document) -> Problem | None:
+def newer_version(document: Document) -> Problem | None:
+    """The problem of a file of a version that nobody knew when this rolegate was made."""
     version = (document.data or {}).get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version <= SCHEMA_VERSION:
         return None
@@ -53,7 +54,7 @@ def _newer_version(document: Document) -> Problem | None:
         ("schema_version",),
         found=f"{version}, which is newer than this rolegate",
         allowed=str(SCHEMA_VERSION),
-        hint="upgrade rolegate, or use a file of its version",
+        hint=f"upgrade rolegate, or use a file of schema_version {SCHEMA_VERSION}",
     )
 
 

@@ -27,7 +27,7 @@ class Document:
     """What one file holds. ``data`` is ``None`` when it cannot be used at all; ``problems`` then says why.
 
     ``file`` is the path as messages show it. Values are plain: mappings with text keys, lists, text, finite numbers, booleans
-    and ``None``.
+    and ``None``. ``migrated_from`` is the version of the format that the text is in, where ``data`` is a newer form of it.
     """
 
     file: str
@@ -35,6 +35,7 @@ class Document:
     text: str = ""
     data: Mapping[str, object] | None = None
     problems: tuple[Problem, ...] = ()
+    migrated_from: int | None = None
 
     @cached_property
     def _lines(self) -> Mapping[KeyPath, int]:
@@ -44,12 +45,15 @@ class Document:
         """The line of ``path`` or of what is nearest around it, from 1; ``None`` for the file as a whole."""
         return line_of(path, lines=self._lines)
 
-    def holding(self, data: Mapping[str, object]) -> "Document":
-        """The same file with other values."""
-        return replace(self, data=data)
+    def holding(self, data: Mapping[str, object], *, migrated_from: int) -> "Document":
+        """The same file with what its values are in a newer form."""
+        return replace(self, data=data, migrated_from=migrated_from)
 
     def problem(self, path: KeyPath, *, found: str, allowed: str, nearest: str = "", hint: str = "") -> Problem:
-        """A problem of this file at ``path``."""
+        """A problem of this file at ``path``; one that is not in its text, for want of the newer form, says so."""
+        if self.migrated_from is not None:
+            form = f"the file has schema_version {self.migrated_from}, and this is what it says in {SCHEMA_VERSION}"
+            hint = "; ".join(filter(None, (hint, form)))
         return Problem(
             file=self.file,
             line=self.line_of(path),

@@ -138,17 +138,17 @@ def _lies_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def replace_checked(path: Path, content: bytes, *, expected: str | None) -> str:
+def replace_checked(path: Path, content: bytes, *, expected: str | None, mode: int | None = None) -> str:
     """Replace ``path`` by ``content`` if it still is what the edit started from, and return the new etag.
 
     ``expected`` is the etag it must have, ``ABSENT`` where it must not be there, ``None`` where whatever is there may go. The
-    caller holds the lock. A file keeps its mode; a new one is as open as its folder. What killed writers left of this file is
-    swept away. Raises ``EditConflict`` and ``CannotWrite``; the old content is then untouched.
+    caller holds the lock. A file keeps its mode unless another is given; a new one is as open as its folder. What killed writers
+    left of this file is swept away. Raises ``EditConflict`` and ``CannotWrite``; the old content is then untouched.
     """
     try:
         require(path, expected=expected)
         sweep(path)
-        write_atomically(path, content, mode=_mode_of(path))
+        write_atomically(path, content, mode=_mode_of(path) if mode is None else mode)
     except OSError as exc:
         raise cannot_write(path, exc) from exc
     return etag(content)

@@ -9,11 +9,11 @@ from typing import Final
 from gateway.config import profiles
 from gateway.config.complaints import schema_problems
 from gateway.config.consistency import Finding, findings
-from gateway.config.document import Document, document_of, read_document, syntax_of
+from gateway.config.document import Document, document_of, syntax_of
 from gateway.config.environ import Environment
 from gateway.config.layers import FolderFiles, scan
 from gateway.config.merge import Layer, Merged, Overlay, Source, merge
-from gateway.config.migrate import current
+from gateway.config.migrate import current, old_form_warning, read_current
 from gateway.config.profiles import ActiveProfile
 from gateway.config.schema import FILE_KEYS, ConfigFile, ProfileFile
 from gateway.config.settings import Configuration, Overrides, overrides
@@ -256,7 +256,7 @@ def _read(folder: Path, chosen: ActiveProfile, above: Overrides, *, staged: Mapp
     def document(path: Path) -> Document:
         if path in staged:
             return current(document_of(staged[path], file=str(path), syntax=syntax_of(path)))
-        return current(read_document(path))
+        return read_current(path)
 
     documents = {name: document(path) for name, path in on_disk.profiles.items()}
     files = _Files(
@@ -328,6 +328,7 @@ def _warnings(files: _Files, whole: _Whole, environment: Environment) -> tuple[P
         *unenforced_variables(environment),
         *files.on_disk.warnings,
         *_nothing_there(files.on_disk),
+        *old_form_warning(files.folder, [*(one for _layer, one in files.layers), *files.profiles.values()]),
         *whole.doubts,
     )
 

@@ -21,7 +21,7 @@ from gateway.config.edits import content_of, write
 from gateway.config.environ import Environment
 from gateway.config.layers import PROFILE_NAME, PROFILE_NAME_ALLOWED, PROFILES_FOLDER, FolderFiles, scan
 from gateway.config.load import merged_values
-from gateway.config.migrate import current
+from gateway.config.migrate import current, stamped
 from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.wording import listed, quoted
 from gateway.domain.nearest import nearest_name
@@ -46,7 +46,8 @@ class Edition:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edited:
     """What an edit did. ``changed`` is false where the file held just that already; ``rewritten`` says that comments in the file
-    gave way; ``warnings`` are what is doubtful in the whole with this profile active."""
+    gave way, ``backup`` keeps what was in it where they did, or where that was in an older form; ``warnings`` are what is
+    doubtful in the whole with this profile active."""
 
     name: str
     path: Path
@@ -54,6 +55,7 @@ class Edited:
     created: bool
     changed: bool
     rewritten: bool = False
+    backup: Path | None = None
     warnings: tuple[Problem, ...] = ()
 
 
@@ -81,7 +83,7 @@ def create(name: str, *, folder: Path, check: Check, values: Mapping[str, object
     """A new profile, as JSON. Raises ``NameTaken``."""
     with editing(folder):
         path = _new(name, _listed(folder), suffix=".json")
-        return _put(name, path, values or {}, folder=folder, check=check, expected=ABSENT)
+        return _put(name, path, stamped(values or {}), folder=folder, check=check, expected=ABSENT)
 
 
 def copy(name: str, new: str, *, folder: Path, check: Check) -> Edited:
@@ -129,9 +131,9 @@ def assign(name: str, assignments: Sequence[str], *, folder: Path, check: Check,
         return _put(name, path, values, folder=folder, check=check, expected=seen)
 
 
-def delete(name: str, *, folder: Path, check: Check, successor: str | None = None, expected: str | None = None) -> None:
-    """Delete a profile. ``successor`` becomes the active one first where ``name`` is (empty: no profile); it must hold. Raises
-    ``ProfileInUse`` where the profile is active and no successor is named, or other profiles extend it."""
+def delete(name: str, *, folder: Path, check: Check, successor: str | None = None, expected: str | None = None) -> bool:
+    """Delete a profile. ``successor`` becomes the active one first where ``name`` is (empty: no profile), which is answered with
+    true; it must hold. Raises ``ProfileInUse`` where the profile is active and no successor is named, or others extend it."""
     with editing(folder):
         files = _listed(folder)
         path = path_of(name, files)
@@ -145,12 +147,14 @@ def delete(name: str, *, folder: Path, check: Check, successor: str | None = Non
         if successor:
             path_of(successor, files)
         with profiles.choosing(state_folder=check.state_folder):
-            if _active(name, check=check):
+            succeeded = _active(name, check=check)
+            if succeeded:
                 if successor is None:
                     raise ProfileInUse(name=name, why="it is the active one", hint=_SUCCESSOR_HINT)
                 check.judge(Draft(folder=folder, files={}, profile=successor or None))
                 _persist(successor or None, check=check)
             remove_checked(path, expected=expected)
+    return succeeded
 
 
 def file_at(path: Path, *, expected: str | None = None) -> tuple[str, Document]:
@@ -179,6 +183,11 @@ def read_file(path: Path) -> tuple[bytes | None, Document]:
     return content, current(document_of(content, file=file, syntax=syntax))
 
 
+def require_new(name: str, *, folder: Path) -> None:
+    """Raise what ``create`` would for this name, before anybody is asked what is to be in the profile."""
+    _new(name, _listed(folder), suffix=".json")
+
+
 def require_name(name: str) -> None:
     """Raise ``BadRequest`` where no profile can be called ``name``."""
     if not PROFILE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
@@ -191,9 +200,8 @@ def require_name(name: str) -> None:
 def _put(
     name: str, path: Path, values: Mapping[str, object], *, folder: Path, check: Check, expected: str | None
 ) -> Edited:
-    document = read_file(path)[1]
-    content = content_of(values, document=document)
-    return _write(name, path, content, folder=folder, check=check, expected=expected, before=document)
+    content = content_of(values, document=read_file(path)[1])
+    return _write(name, path, content, folder=folder, check=check, expected=expected, own_text=False)
 
 
 def _write(
@@ -204,23 +212,19 @@ def _write(
     folder: Path,
     check: Check,
     expected: str | None,
-    before: Document | None = None,
+    own_text: bool = True,
 ) -> Edited:
-    done = write(path, content, folder=folder, check=check, profile=name, expected=expected)
+    done = write(path, content, folder=folder, check=check, profile=name, expected=expected, own_text=own_text)
     return Edited(
         name=name,
         path=path,
         etag=done.etag,
         created=done.created,
         changed=done.changed,
-        rewritten=done.changed and before is not None and loses_comments(before),
+        rewritten=done.rewritten,
+        backup=done.backup,
         warnings=done.warnings,
     )
-
-
-def loses_comments(document: Document) -> bool:
-    """Whether writing values over ``document`` may lose what people wrote beside them."""
-    return document.syntax == "yaml" and "#" in document.text
 
 
 def _listed(folder: Path) -> FolderFiles:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gateway.config.atomic import write_atomically
-from gateway.config.document import Document, read_document
+from gateway.config.document import Document
 from gateway.config.edition import take_lock
 from gateway.config.environ import Environment
 from gateway.config.layers import PROFILE_NAME, FolderFiles, scan
+from gateway.config.migrate import read_current
 from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.wording import listed, quoted
 from gateway.domain.nearest import nearest_name
@@ -42,7 +43,8 @@ class ActiveProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileSummary:
-    """One profile as a list shows it. ``problems`` are those of its file as a file, not those of the schema."""
+    """One profile as a list shows it. ``problems`` are those of its own file and of what it extends by name; whether the whole
+    holds with it is for ``load.check`` to say."""
 
     name: str
     file: Path
@@ -129,9 +131,11 @@ def names(*, folder: Path) -> tuple[str, ...]:
 def overview(*, folder: Path, active_name: str | None) -> tuple[ProfileSummary, ...]:
     """All profiles, by name. Raises ``ConfigInvalid`` where their folder, or the one it is in, cannot be listed."""
     files = _listed(folder)
+    documents = {name: read_current(path) for name, path in sorted(files.profiles.items())}
+    parents = _parents(documents)
     return tuple(
-        _summary(name, path, read_document(path), files.profile_problems.get(name), active_name)
-        for name, path in sorted(files.profiles.items())
+        _summary(name, files, documents, walked=chain(name, parents=parents), active_name=active_name)
+        for name in documents
     )
 
 
@@ -139,16 +143,16 @@ def show(name: str, *, folder: Path, active_name: str | None) -> ProfileDetail:
     """One profile. Raises ``UnknownName``."""
     files = scan(folder)
     _require(name, files.profiles)
-    document = read_document(files.profiles[name])
-    parents: dict[str, str | None] = {}
+    documents: dict[str, Document] = {}
     pending: str | None = name
-    while pending is not None and pending in files.profiles and pending not in parents:
-        parents[pending] = extends_of(document if pending == name else read_document(files.profiles[pending]))
-        pending = parents[pending]
+    while pending is not None and pending in files.profiles and pending not in documents:
+        documents[pending] = read_current(files.profiles[pending])
+        pending = extends_of(documents[pending])
+    walked = chain(name, parents=_parents(documents))
     return ProfileDetail(
-        summary=_summary(name, files.profiles[name], document, files.profile_problems.get(name), active_name),
-        chain=chain(name, parents=parents).names,
-        values=document.data or {},
+        summary=_summary(name, files, documents, walked=walked, active_name=active_name),
+        chain=walked.names,
+        values=documents[name].data or {},
     )
 
 
@@ -220,17 +224,35 @@ def unknown_profile(chosen: ActiveProfile, *, known: Mapping[str, Path]) -> Prob
 
 
 def _summary(
-    name: str, path: Path, document: Document, doubled: Problem | None, active_name: str | None
+    name: str, files: FolderFiles, documents: Mapping[str, Document], *, walked: Chain, active_name: str | None
 ) -> ProfileSummary:
+    """``documents`` are at least those that were ``walked`` through."""
+    # The schema takes a while to import, and commands that only ask which profile is active do without it.
+    from gateway.config.complaints import schema_problems
+    from gateway.config.schema import ProfileFile
+
+    document = documents[name]
     description = (document.data or {}).get("description")
+    found = (
+        files.profile_problems.get(name),
+        *document.problems,
+        *schema_problems(document, model=ProfileFile),
+        chain_problem(walked, documents={one: documents.get(one, document) for one in files.profiles})
+        if walked.at
+        else None,
+    )
     return ProfileSummary(
         name=name,
-        file=path,
+        file=files.profiles[name],
         active=name == active_name,
         extends=extends_of(document),
         description=description if isinstance(description, str) else "",
-        problems=document.problems if doubled is None else (doubled, *document.problems),
+        problems=tuple(one for one in found if one is not None),
     )
+
+
+def _parents(documents: Mapping[str, Document]) -> dict[str, str | None]:
+    return {name: extends_of(document) for name, document in documents.items()}
 
 
 def _listed(folder: Path) -> FolderFiles:

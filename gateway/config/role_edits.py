@@ -13,7 +13,8 @@ from gateway.config.edits import Written, content_of, write
 from gateway.config.layers import scan
 from gateway.config.load import merged_values
 from gateway.config.merge import Layer
-from gateway.config.profile_edits import file_at, loses_comments, read_file
+from gateway.config.migrate import stamped
+from gateway.config.profile_edits import file_at, read_file
 from gateway.domain.nearest import nearest_name
 from gateway.errors import BadRequest, ConfigInvalid, NameTaken, Problem, UnknownName
 
@@ -24,13 +25,15 @@ _NEW_FILE: Final = "user_models.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditedRole:
     """What an edit of a role did. ``profiles`` are those that speak of the role too: they stand above ``user_models``.
-    ``rewritten`` says that comments in the file gave way."""
+    ``rewritten`` says that comments in the file gave way, ``backup`` keeps what was in it where they did, or where that was in
+    an older form."""
 
     role: str
     path: Path
     etag: str
     changed: bool
     rewritten: bool = False
+    backup: Path | None = None
     profiles: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -111,7 +114,7 @@ def _user_models(folder: Path, *, check: Check, expected: str | None) -> _UserMo
 
 
 def _values(layer: _UserModels) -> Mapping[str, object]:
-    return layer.document.data or {}
+    return layer.document.data if layer.document.data is not None else stamped({})
 
 
 def _write(
@@ -131,7 +134,8 @@ def _write(
         path=layer.path,
         etag=done.etag,
         changed=done.changed,
-        rewritten=done.changed and loses_comments(layer.document),
+        rewritten=done.rewritten,
+        backup=done.backup,
         profiles=_speaking(role, folder),
         warnings=done.warnings,
     )

@@ -1,5 +1,6 @@
 """What is remembered of a generation: why there was to be one, and what became of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,6 +34,11 @@ class GenerationRecord:
     ms: float
     outcome: Outcome
     error: str = ""
+
+
+def other_profile_before(profile: str | None, *, records: Iterable[GenerationRecord]) -> GenerationRecord | None:
+    """The last that served by another profile than this one; ``records`` are the newest first. ``None`` where none did. Pure."""
+    return next((one for one in records if one.outcome is Outcome.ADOPTED and one.profile != profile), None)
 
 
 def generation_data(one: GenerationRecord) -> dict[str, object]:

@@ -124,7 +124,10 @@ def test_every_operation_says_how_it_refuses() -> None:
         assert {"403", "500"} <= set(answers), f"{method} {path}"
         assert "host_not_allowed" in answers["403"]["description"]
     swap = DOCUMENT["paths"]["/admin/v1/swap"]["post"]["responses"]
-    assert (swap["409"]["description"], swap["422"]["description"]) == ("hot_swap_disabled", "config_invalid")
+    assert (swap["409"]["description"], swap["422"]["description"]) == (
+        "hot_swap_disabled",
+        "config_invalid, template_invalid",
+    )
     put = DOCUMENT["paths"]["/admin/v1/profiles/{name}"]["put"]["responses"]
     assert put["412"]["description"] == "edit_conflict"
 

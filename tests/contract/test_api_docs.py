@@ -28,8 +28,8 @@ from gateway.domain.failure import FAILURE_RULES, FailureClass
 from gateway.domain.model import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S
 from gateway.errors import (
     AddressTaken,
-    ConfigInvalid,
     GatewayUnreachable,
+    NameTaken,
     RequestFailed,
     RolegateError,
     UpstreamFailed,
@@ -47,7 +47,7 @@ _DIRECTIVE: Final = re.compile(r"<!-- while (\S+) (is overloaded|breaks off) -->
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
 _RUN: Final = ("python", "sh")
 _SHOWN: Final = ("json", "text")
-NOT_OVER_HTTP: Final = (ConfigInvalid, AddressTaken, GatewayUnreachable, UpstreamFailed, RequestFailed)
+NOT_OVER_HTTP: Final = (NameTaken, AddressTaken, GatewayUnreachable, UpstreamFailed, RequestFailed)
 """Errors of commands, and what failed attempts make, which has a table of its own."""
 
 # One block after the other in the same names, as a reader would type them; each ends with what it printed.

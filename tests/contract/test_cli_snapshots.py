@@ -275,7 +275,7 @@ async def test_a_profile_is_chosen_for_the_next_start(rolegate: Run) -> None:
     assert before.err == "no profile is active\n"
     used = await rolegate("profiles", "use", "tiny")
     assert (used.code, used.out) == (0, "active profile: tiny\n")
-    assert used.err == "no gateway is running; the next `rolegate serve` uses it\n"
+    assert used.err == "no gateway is running; the next `rolegate serve` goes by it\n"
     after = await rolegate("profiles", "list")
     assert after.out.splitlines()[2].startswith("*       tiny")
     assert (await rolegate("plan", "--memory-gb", "64", "--json")).json["profile"] == "tiny"
@@ -333,7 +333,10 @@ async def test_a_sound_configuration_is_said_to_be(rolegate: Run, folder: Path) 
     ran = await rolegate("config", "validate")
     assert (ran.code, ran.out) == (0, "")
     assert ran.err == f"{folder}: no problem in any layer, profile or template\n"
-    assert (await rolegate("config", "validate", "--json")).json == {"valid": True}
+    assert (await rolegate("config", "validate", "--json")).json == {
+        "valid": True,
+        "warnings": [],
+    }
 
 
 async def test_every_problem_of_every_file_is_on_a_line_of_its_own(rolegate: Run, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Profile writes that are killed, and edits that come from everywhere at once: nothing is lost, nothing is half there.
+"""Profile writes and migrations that are killed, and edits from everywhere at once: nothing is lost, nothing is half there.
 
 Run as a program, this file is the writer. For each edit it is told of on stdin it forks, and kills the fork after a while: so
 what is killed is an edit and not the start of an interpreter.
@@ -12,18 +12,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from gateway.config import profile_edits, profiles
+from gateway.config import migrate, profile_edits, profiles
 from gateway.config.drafts import Check
 from gateway.config.environ import Environment
 from gateway.config.load import load
+from gateway.config.upgrade import rewrite_old_files
 
 WRITES = 200
+MIGRATIONS = 50
 FILLER = "x" * 20_000
 """Makes a file large enough to be caught half-written."""
 
@@ -52,14 +56,28 @@ def write_once(root: Path, number: int) -> None:
         profiles.use(name, folder=root / "config", state_folder=root / "state")
 
 
-def serve_writes(root: Path) -> None:
-    """For each number and life on stdin, a process that writes the number and is killed when its life is over, in seconds; say
-    how it ended: 0, or the signal."""
+def named_otherwise(data: Mapping[str, object]) -> dict[str, object]:
+    """From a version that there never was to the first."""
+    return {"description" if key == "about" else key: value for key, value in data.items()}
+
+
+def old_text(number: int) -> str:
+    return json.dumps({"schema_version": 0, "about": values_of(number)["description"]})
+
+
+def migrate_once(root: Path, _number: int) -> None:
+    migrate.STEPS = MappingProxyType({0: named_otherwise})  # type: ignore[misc]  # this process is over in a moment
+    rewrite_old_files(root / "config")
+
+
+def serve_edits(root: Path, edit: Callable[[Path, int], None]) -> None:
+    """For each number and life on stdin, a process that makes the edit and is killed when its life is over, in seconds; say how
+    it ended: 0, or the signal."""
     for line in sys.stdin:
         number, life_s = line.split()
         child = os.fork()
         if child == 0:
-            write_once(root, int(number))
+            edit(root, int(number))
             os._exit(0)
         time.sleep(float(life_s))
         os.kill(child, signal.SIGKILL)
@@ -147,6 +165,31 @@ def test_a_write_that_is_killed_leaves_the_old_content_or_the_new(root: Path) ->
     assert sorted(left) == ["other.json", "written.json"]
 
 
+def test_a_migration_that_is_killed_leaves_the_old_form_or_the_new_with_the_old_beside_it(root: Path) -> None:
+    chance = random.Random(7)
+    path, backup = (root / "config" / "user_profiles" / name for name in ("written.json", "written.json.v0.bak"))
+    longest_s = 0.01
+    endings: Counter[str] = Counter()
+    with program("migrations", root) as writer:
+        assert writer.stdin is not None
+        for number in range(1, MIGRATIONS + 1):
+            path.write_text(old_text(number))
+            backup.unlink(missing_ok=True)
+            writer.stdin.write(f"{number} {chance.uniform(0, longest_s)}\n")
+            writer.stdin.flush()
+            was_killed = line_of(writer) != "0"
+            longest_s *= 1.2 if was_killed else 0.8
+            new = path.read_text() != old_text(number)
+            if new:
+                assert json.loads(path.read_text()) == {"schema_version": 1, **values_of(number)}
+            assert new or was_killed
+            if new or backup.exists():
+                assert backup.read_text() == old_text(number)
+            endings["new" if new else "old"] += 1
+    assert endings["new"] > 0
+    assert endings["old"] > 0
+
+
 def test_edits_from_two_processes_with_many_threads_are_all_there(root: Path) -> None:
     with program("roles", root, 1) as one, program("roles", root, 2) as other:
         assert [line_of(one), line_of(other)] == ["done", "done"]
@@ -164,7 +207,9 @@ def test_edits_from_two_processes_with_many_threads_are_all_there(root: Path) ->
 
 if __name__ == "__main__":
     if sys.argv[1] == "writes":
-        serve_writes(Path(sys.argv[2]))
+        serve_edits(Path(sys.argv[2]), write_once)
+    elif sys.argv[1] == "migrations":
+        serve_edits(Path(sys.argv[2]), migrate_once)
     else:
         add_roles(Path(sys.argv[2]), int(sys.argv[3]))
         say("done")

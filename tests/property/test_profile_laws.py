@@ -18,9 +18,10 @@ from gateway.config.environ import Environment
 from gateway.config.load import merged_values
 from gateway.config.locate import Syntax
 from gateway.config.merge import value_at
-from gateway.config.migrate import migrated
+from gateway.config.migrate import current, migrated
 from gateway.config.set_path import format_set_path
 from gateway.config.values_text import text_of
+from older_format import to_the_first
 
 Values = dict[str, object]
 
@@ -182,6 +183,16 @@ def test_data_that_was_migrated_once_stays_as_it_is(values: Values, version: obj
     again = migrated(once.data, steps=steps)  # type: ignore[arg-type]
     assert again.data == once.data
     assert not again.changed
+
+
+@given(some_values, st.sampled_from(["json", "yaml"]))
+def test_a_file_that_was_migrated_and_written_is_in_the_newest_form(values: Values, syntax: Syntax) -> None:
+    now = migrated({"schema_version": 0, **values, "roles": {"a": values}}, steps={0: to_the_first}).data
+    document = document_of(text_of(now, syntax=syntax).encode(), file="x", syntax=syntax)
+    again = current(document, steps={0: to_the_first})
+    assert again is document
+    assert again.data is not None
+    assert differences(again.data, now) == ()
 
 
 @given(some_values, st.lists(text.filter(bool), min_size=1, max_size=3), anything)

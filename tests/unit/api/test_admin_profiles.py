@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from admin_builders import MISTRAL, Gateway, write_profile
-from gateway.api.admin_profiles import Precondition
+from gateway.api.admin_profiles import BODY_LIMIT_BYTES, Precondition
 from gateway.errors import BadRequest
+from older_format import NEW_PROFILE, OLD_PROFILE, know_an_older_format
 
 FAST = "/admin/v1/profiles/fast"
 LLAMA = {"role_mappings": {"planner": {"preferred": ["llama3.1:8b"]}}}
@@ -235,3 +236,34 @@ def test_a_precondition_that_makes_no_sense_is_refused(headers: dict[str, str], 
     with pytest.raises(BadRequest) as refused:
         Precondition.parse(headers)
     assert refused.value.message == message
+
+
+async def test_a_put_without_a_body_empties_nothing(gateway: Gateway) -> None:
+    status, error = await gateway.error("PUT", FAST, headers={"if-match": "*"})
+    assert (status, error["message"]) == (
+        400,
+        "the request has no body (send a JSON object; {} is one that says nothing)",
+    )
+    assert stored(gateway, "fast") == MISTRAL
+
+
+async def test_a_body_that_no_file_could_hold_is_refused(gateway: Gateway) -> None:
+    status, error = await gateway.error("PUT", FAST, content=b" " * (BODY_LIMIT_BYTES + 1), headers={"if-match": "*"})
+    assert (status, error["code"]) == (413, "request_too_large")
+    assert error["message"] == "the request body is over the limit of 8,388,608 bytes (send less)"
+
+
+async def test_a_profile_of_an_older_version_is_read_and_written_in_this_one(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know_an_older_format(monkeypatch)
+    path = write_profile(gateway.folder, "fast", OLD_PROFILE)
+    answer = await gateway.client.get(FAST)
+    assert answer.json() == NEW_PROFILE
+    headers = {"if-match": answer.headers["etag"]}
+    same = await gateway.client.put(FAST, json=NEW_PROFILE, headers=headers)
+    assert (same.headers["etag"], stored(gateway, "fast")) == (answer.headers["etag"], OLD_PROFILE)
+    changed = {**NEW_PROFILE, "description": "new"}
+    assert (await gateway.client.put(FAST, json=changed, headers=headers)).status_code == 200
+    assert stored(gateway, "fast") == changed
+    assert json.loads(path.with_name("fast.json.v0.bak").read_text(encoding="utf-8")) == OLD_PROFILE

@@ -1,10 +1,14 @@
 """The admin routes that move the pointer, called without a socket, over real files and a real discovery."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admin_builders import Gateway, write_profile
+from admin_builders import MISTRAL, Gateway, an_admin_gateway, write_layers, write_profile
+from fakes.ollama import FakeOllama
+from gateway.config.folders import packaged
 
 DISABLED = (
     "hot-swap is off: this gateway keeps the plan it was started with "
@@ -149,3 +153,18 @@ async def test_a_limit_that_is_none_is_refused(limit: str, gateway: Gateway) -> 
 async def test_a_query_that_means_nothing_is_refused(gateway: Gateway) -> None:
     status, error = await gateway.error("GET", "/admin/v1/generations?limti=3")
     assert (status, error["message"]) == (400, 'there is no query parameter "limti"; allowed: limit')
+
+
+async def test_a_broken_template_is_told_like_any_file_and_the_old_plan_serves_on(tmp_path: Path) -> None:
+    async with FakeOllama(models=["llama3.1:8b", "mistral"]) as server:
+        folder = write_layers(tmp_path, url=server.url, fast=MISTRAL)
+        templates = folder / "router_templates"
+        shutil.copytree(packaged("router_templates"), templates)
+        async with an_admin_gateway(folder) as gateway:
+            (templates / "router.yaml").write_text("model_list: ${model_list}\nrouter_settings: 3\n", encoding="utf-8")
+            status, error = await gateway.error("POST", "/admin/v1/swap", json={"profile": "fast"})
+            assert (status, error["code"]) == (422, "template_invalid")
+            assert [(one["file"], one["key_path"]) for one in error["problems"]] == [
+                (str(templates / "router.yaml"), "router_settings")
+            ]
+            assert (gateway.switchboard.live.number, await first_choice(gateway)) == (1, "ollama:llama3.1:8b")

@@ -112,8 +112,8 @@ def test_a_line_on_a_terminal_wraps_under_its_indent(monkeypatch: pytest.MonkeyP
     ]
 
 
-EVIL = "a\x1b[31m\nb\x07\x7f\x9b\r\u2028é"
-SHOWN = "a\\u001b[31m\\nb\\u0007\\u007f\\u009b\\r\\u2028é"
+EVIL = "a\x1b[31m\nb\x07\x7f\x9b\r\u2028é\u202e"
+SHOWN = "a\\u001b[31m\\nb\\u0007\\u007f\\u009b\\r\\u2028é\\u202e"
 
 
 def test_control_characters_are_shown_and_not_sent(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,7 @@ async def test_single_values_are_set_by_their_paths(rolegate: Run, folder: Path)
         "created",
         "changed",
         "rewritten",
+        "backup",
         "warnings",
         "running",
     ]
@@ -105,6 +106,72 @@ async def test_the_active_profile_is_deleted_only_with_a_successor(rolegate: Run
     ran = await rolegate("profiles", "delete", "fast", "--yes", "--successor", "next", "--json")
     assert ran.json == {"profile": "fast", "deleted": True, "successor": "next", "swap": None}
     assert (await rolegate("profiles", "list", "--json")).json["active"] == "next"
+
+
+async def test_a_successor_takes_the_place_of_the_active_profile_only(rolegate: Run, folder: Path) -> None:
+    write_profile(folder, "next", {})
+    write_profile(folder, "other", {})
+    ran = await rolegate("profiles", "delete", "fast", "--yes", "--successor", "next")
+    assert (ran.code, ran.err) == (0, "")
+    ran = await rolegate("profiles", "delete", "other", "--yes", "--successor", "next", "--json")
+    assert ran.json["successor"] is None
+    await rolegate("profiles", "use", "next")
+    ran = await rolegate("profiles", "delete", "next", "--yes", "--successor", "")
+    assert (ran.code, ran.err) == (0, "active profile: none\n")
+
+
+async def test_comments_that_give_way_are_kept_in_a_file(rolegate: Run, folder: Path) -> None:
+    path = folder / "user_profiles" / "own.yaml"
+    path.write_text("# mine\ndescription: own\n", encoding="utf-8")
+    ran = await rolegate("profiles", "set", "own", "description=other")
+    assert (ran.code, ran.err) == (0, f"the comments in it gave way; what was in it is kept in {path}.bak\n")
+    assert path.with_name("own.yaml.bak").read_text(encoding="utf-8") == "# mine\ndescription: own\n"
+    assert (await rolegate("profiles", "list")).out.count("own") == 1
+
+
+async def test_nobody_is_asked_for_a_profile_whose_name_is_taken(
+    rolegate: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Answers())
+    ran = await rolegate("profiles", "create", "fast", "--interactive")
+    assert (ran.code, ran.err.startswith('error: there is a profile "fast" already')) == (2, True)
+
+
+async def test_a_file_that_says_nothing_is_shown_as_what_is_wrong_with_it(rolegate: Run, folder: Path) -> None:
+    path = folder / "user_profiles" / "fast.json"
+    path.write_text("", encoding="utf-8")
+    ran = await rolegate("profiles", "show", "fast")
+    assert (ran.code, ran.out) == (0, "")
+    assert f"warning: {path}: found an empty file" in ran.err
+
+
+async def test_a_profile_that_cannot_be_used_is_listed_as_broken(rolegate: Run, folder: Path) -> None:
+    write_profile(folder, "odd", {"description": 3, "extends": "fast"})
+    write_profile(folder, "orphan", {"extends": "nobody"})
+    write_profile(folder, "grandchild", {"extends": "orphan"})
+    ran = await rolegate("profiles", "list")
+    assert [line.split()[::-1][0] for line in ran.out.splitlines()[1:]] == ["ok", "broken", "broken", "broken"]
+    listed = {one["name"]: one["problems"] for one in (await rolegate("profiles", "list", "--json")).json["profiles"]}
+    place = folder / "user_profiles"
+    orphan = (
+        f'{place}/orphan.json:1: extends: found the unknown profile "nobody"; allowed: fast, grandchild, odd, orphan'
+    )
+    assert listed == {
+        "fast": [],
+        "odd": [f"{place}/odd.json:1: description: found 3; allowed: text"],
+        "orphan": [orphan],
+        "grandchild": [orphan],
+    }
+    shown = await rolegate("profiles", "show", "grandchild")
+    assert (shown.code, shown.out) == (0, "extends: orphan\n")
+    assert shown.err == f"{place}/grandchild.json\nextends orphan\nwarning: {orphan}\n"
+
+
+async def test_a_list_cuts_what_would_fill_the_screen(rolegate: Run, folder: Path) -> None:
+    write_profile(folder, "wordy", {"description": "x" * 1000})
+    ran = await rolegate("profiles", "list")
+    assert max(map(len, ran.out.splitlines())) < 300
+    assert (await rolegate("profiles", "show", "wordy", "--json")).json["description"] == "x" * 1000
 
 
 async def test_a_profile_goes_out_and_comes_in_as_it_was(rolegate: Run, folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """`rolegate profiles edit`: what the editor leaves is checked before it is saved, and is never lost."""
 
+import asyncio
 import json
+import os
+import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +64,10 @@ def text_of(path: Path) -> str:
 
 def there(path: Path) -> bool:
     return path.exists()
+
+
+def content_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def stored(folder: Path) -> Any:
@@ -139,7 +147,7 @@ async def test_at_a_terminal_it_can_be_left_for_later(
     ran = await rolegate("profiles", "edit", "fast")
     assert ran.code == 3
     assert ran.err.endswith(
-        f"edit it again? [Y/n] nothing was saved; your text is kept in {kept}, and `rolegate profiles edit fast` goes on "
+        f"edit it again? [Y/n] nothing was saved; your text is kept in {kept}; `rolegate profiles edit fast` goes on "
         "with it\n"
     )
     ran = await rolegate("profiles", "edit", "fast")
@@ -163,22 +171,134 @@ async def test_a_change_by_somebody_else_is_not_undone(
     monkeypatch.setenv("EDITOR", f"sh '{both}'")
     ran = await rolegate("profiles", "edit", "fast", "--json")
     assert (ran.code, ran.json["error"]["code"], stored(folder)) == (3, "edit_conflict", theirs)
+    assert ran.json["error"]["hint"] == (
+        f"your text is kept in {kept}; `rolegate profiles edit fast` begins with the profile as it is now"
+    )
     assert json.loads(text_of(kept)) == GOOD
-    found = editor()
+    found = editor(json.dumps({"description": "both"}))
     ran = await rolegate("profiles", "edit", "fast")
-    assert ran.err == (
-        f"a text that was refused is kept in {kept}\n"
-        "the profile has changed since, so this begins with the profile as it is now\n"
-        "nothing was changed\n"
+    assert (ran.code, ran.err) == (
+        0,
+        (
+            f"a text that was refused is kept in {kept}.1\n"
+            "it was made from another version of the profile, so this begins with the profile as it is now\n"
+        ),
     )
     assert json.loads(starts(found)[0][1]) == theirs
+    assert (there(kept), json.loads(text_of(kept.with_name("fast.json.1")))) == (False, GOOD)
 
 
-async def test_an_editor_that_fails_saves_nothing(rolegate: Run, folder: Path, editor: Callable[..., Path]) -> None:
+async def test_no_kept_text_gives_way_to_another(
+    rolegate: Run, folder: Path, editor: Callable[..., Path], kept: Path
+) -> None:
+    other = '{"gateway": {"port": -1}}'
+    editor(WRONG, other, json.dumps(GOOD))
+    await rolegate("profiles", "edit", "fast")
+    ran = await rolegate("profiles", "edit", "fast", "--fresh")
+    assert ran.code == 3
+    assert (text_of(kept), text_of(kept.with_name("fast.json.1"))) == (other, WRONG)
+    ran = await rolegate("profiles", "edit", "fast", "--fresh")
+    assert (ran.code, stored(folder)) == (0, GOOD)
+    assert (text_of(kept), text_of(kept.with_name("fast.json.1"))) == (other, WRONG)
+
+
+async def test_the_text_of_a_profile_in_another_folder_is_not_gone_on_with(
+    rolegate: Run, tmp_path: Path, editor: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = editor(WRONG, json.dumps(GOOD))
+    await rolegate("profiles", "edit", "fast")
+    elsewhere = a_command(write_layers(tmp_path / "other", url="http://127.0.0.1:9", fast=FAST), capsys)
+    ran = await elsewhere("profiles", "edit", "fast")
+    assert (ran.code, starts(found)[1]) == (0, ["fast.json", json.dumps(FAST)])
+    assert "it was made from another version of the profile" in ran.err
+
+
+async def test_an_editor_that_fails_saves_nothing(
+    rolegate: Run, folder: Path, editor: Callable[..., Path], kept: Path
+) -> None:
     editor(json.dumps(GOOD), code=7)
     ran = await rolegate("profiles", "edit", "fast")
     assert (ran.code, stored(folder)) == (2, FAST)
+    assert ran.err.endswith(
+        f"ended with exit code 7\nhint: nothing was saved; what the editor left is kept in {kept}\n"
+    )
+    assert json.loads(text_of(kept)) == GOOD
+
+
+async def test_an_editor_that_changes_nothing_and_fails_leaves_nothing(
+    rolegate: Run, editor: Callable[..., Path], kept: Path
+) -> None:
+    editor(json.dumps(FAST), code=7)
+    ran = await rolegate("profiles", "edit", "fast")
+    assert (ran.code, there(kept)) == (2, False)
     assert ran.err.endswith("ended with exit code 7\nhint: nothing was saved\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "left"),
+    [
+        (
+            r'''printf '{\377}' > "$1"''',
+            (
+                "what the editor left is not UTF-8 text: 'utf-8' codec can't decode byte 0xff in position 1: invalid start byte\n"
+                "hint: nothing was saved; what the editor left is kept in {kept}\n"
+            ),
+            b"{\xff}",
+        ),
+        ('rm "$1"', "the editor left no file: No such file or directory\nhint: nothing was saved\n", None),
+    ],
+)
+async def test_what_is_no_text_is_kept_too(
+    rolegate: Run,
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    said: str,
+    left: bytes | None,
+) -> None:
+    program = tmp_path / "editor.sh"
+    program.write_text(script, encoding="utf-8")
+    monkeypatch.setenv("EDITOR", f"sh '{program}'")
+    ran = await rolegate("profiles", "edit", "fast")
+    assert (ran.code, ran.err) == (2, "error: " + said.format(kept=kept))
+    assert content_of(kept) == left
+    monkeypatch.setenv("EDITOR", "true")
+    assert (await rolegate("profiles", "edit", "fast")).err == "nothing was changed\n"
+
+
+async def test_a_text_that_cannot_be_kept_in_the_state_folder_is_kept_elsewhere(
+    rolegate: Run, editor: Callable[..., Path], kept: Path
+) -> None:
+    kept.parent.parent.mkdir(parents=True)
+    kept.parent.write_text("in the way", encoding="utf-8")
+    editor(WRONG)
+    ran = await rolegate("profiles", "edit", "fast", "--json")
+    place = re.fullmatch(r"your text is kept in (\S+)", ran.json["error"]["hint"])
+    assert place is not None
+    assert text_of(Path(place[1])) == WRONG
+    shutil.rmtree(Path(place[1]).parent)
+
+
+async def test_what_was_saved_in_an_editor_that_was_broken_off_is_kept(
+    folder: Path, kept: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "editor.py"
+    program.write_text(
+        "import os, pathlib, signal, sys\n"
+        'pathlib.Path(sys.argv[1]).write_text(\'{"description": "half"}\')\n'
+        "os.kill(os.getppid(), signal.SIGINT)\n",
+        encoding="utf-8",
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "profiles", "edit", "fast", "--config-dir", str(folder),
+        env={**os.environ, "EDITOR": f"'{sys.executable}' '{program}'"}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert process.returncode == 130
+    assert said.decode() == f"nothing was saved; what the editor left is kept in {kept}\n"
+    assert json.loads(text_of(kept)) == {"description": "half"}
+    assert stored(folder) == FAST
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,95 @@ async def test_the_running_gateway_goes_back_one_generation(rolegate: Run, gatew
     assert (await rolegate("profiles", "rollback", "--json")).json["generation"] == 4
 
 
-async def test_a_rollback_without_a_gateway_is_exit_code_5(rolegate: Run) -> None:
-    assert (await rolegate("profiles", "rollback")).code == 5
+async def test_without_a_gateway_the_profile_that_served_before_becomes_the_active_one(
+    rolegate: Run, folder: Path, port: int
+) -> None:
+    write_profile(folder, "quick", {"extends": "fast", "role_mappings": {"planner": {"discover": True}}})
+    async with an_admin_gateway(folder) as live, served(cast(Any, live.app), port=port):
+        for name in ("fast", "quick"):
+            await rolegate("profiles", "use", name)
+    ran = await rolegate("profiles", "rollback")
+    assert (ran.code, ran.out) == (0, "active profile: fast\n")
+    assert ran.err == (
+        'no gateway is running: "fast" is what served before "quick"; what the files say stays as it is, and the next '
+        "`rolegate serve` goes by it\n"
+    )
+    again = await rolegate("profiles", "rollback", "--json")
+    assert again.json == {"profile": "quick", "persisted": True, "running": None}
+    assert (await rolegate("profiles", "list", "--json")).json["active"] == "quick"
+
+
+async def test_without_a_gateway_going_back_to_no_profile_is_going_back_too(
+    rolegate: Run, folder: Path, port: int
+) -> None:
+    async with an_admin_gateway(folder) as live, served(cast(Any, live.app), port=port):
+        pass
+    await rolegate("profiles", "use", "fast")
+    ran = await rolegate("profiles", "rollback")
+    assert (ran.code, ran.out) == (0, "active profile: none\n")
+    assert ran.err.startswith('no gateway is running: no profile is what served before "fast"; ')
+
+
+async def test_without_a_gateway_nothing_is_gone_back_to_that_cannot_be_used(
+    rolegate: Run, folder: Path, port: int
+) -> None:
+    async with an_admin_gateway(folder) as live, served(cast(Any, live.app), port=port):
+        await rolegate("profiles", "use", "fast")
+    await rolegate("profiles", "use", "--none")
+    write_profile(folder, "fast", {"unheard_of": 1})
+    assert (await rolegate("profiles", "rollback")).code == 3
+    (folder / "user_profiles" / "fast.json").unlink()
+    ran = await rolegate("profiles", "rollback")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        'error: the profile that served before, "fast", is not there any more\n'
+        "hint: `rolegate profiles use` chooses another\n"
+    )
+    assert (await rolegate("profiles", "list", "--json")).json["active"] is None
+
+
+async def test_a_rollback_without_a_gateway_or_a_history_is_exit_code_5(rolegate: Run) -> None:
+    ran = await rolegate("profiles", "rollback")
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err.startswith("error: no gateway answers at http://127.0.0.1:")
+    assert ran.err.endswith(
+        "hint: the history names no other profile that served; `rolegate profiles use` chooses one\n"
+    )
+
+
+async def test_the_problems_that_a_gateway_has_with_a_profile_are_told(
+    rolegate: Run, port: int, fake: FakeOllama, tmp_path: Path
+) -> None:
+    """Its files are others than those of the command."""
+    theirs = write_layers(tmp_path / "theirs", url=fake.url, port=port, memory_gb=64, fast={"gateway": {"port": 0}})
+    async with an_admin_gateway(theirs) as live, served(cast(Any, live.app), port=port):
+        ran = await rolegate("profiles", "use", "fast")
+        told = (await rolegate("profiles", "use", "fast", "--json")).json["error"]
+        taken_up = await rolegate("roles", "set", "planner", "discover=true")
+        (theirs / "user_models.json").write_text("{", encoding="utf-8")
+        refused = await rolegate("roles", "set", "planner", "discover=false")
+        refused_data = (await rolegate("roles", "set", "planner", "discover=true", "--json")).json["running"]
+    problem = f"{theirs}/user_profiles/fast.json:1: gateway.port: found 0; allowed: a whole number from 1 to 65535"
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err == (
+        f"error: 1 problem in the configuration:\n  {problem}\n"
+        "hint: mend the lines named above and run `rolegate config validate`\n"
+    )
+    assert (told["code"], told["hint"]) == (
+        "config_invalid",
+        "mend the lines named above and run `rolegate config validate`",
+    )
+    assert [(one["key_path"], one["line"], one["found"]) for one in told["problems"]] == [("gateway.port", 1, "0")]
+    assert (await rolegate("profiles", "list", "--json")).json["active"] is None
+    assert (taken_up.code, refused.code) == (0, 0)
+    assert [one["found"][:11] for one in refused_data["problems"]] == ["broken JSON"]
+    assert refused.err.splitlines()[:2] == [
+        "the running gateway goes on as before: 1 problem in the configuration:",
+        (
+            f"  {theirs}/user_models.json:1: found broken JSON at column 2: expecting property name enclosed in double quotes; "
+            "allowed: JSON"
+        ),
+    ]
 
 
 @pytest.mark.usefixtures("gateway")

@@ -9,6 +9,7 @@ import pytest
 from gateway.config import profile_edits, profiles
 from gateway.config.bundle import Bundle, export, import_, packed, unpacked
 from gateway.errors import BadRequest, ConfigInvalid, NameTaken, RolegateError, UnknownName
+from older_format import an_old_export, know_an_older_format
 from unit.config.sandbox import Sandbox
 
 CODING = {"description": "code", "role_mappings": {"planner": {"max_deployments": 2}}}
@@ -188,10 +189,12 @@ def test_a_secret_is_not_carried_away(house: Sandbox) -> None:
     ]
 
 
-def test_a_file_of_an_older_version_is_brought_up_to_date() -> None:
-    content = packed(Bundle(name="a", values={"extends": "b", "old": 1}, parents={"b": {"old": 2}}))
-    bundle = unpacked(
-        content, source="x", steps={1: lambda data: {"new" if key == "old" else key: one for key, one in data.items()}}
-    )
-    assert bundle.values == {"schema_version": 2, "extends": "b", "new": 1}
-    assert bundle.parents == {"b": {"schema_version": 2, "new": 2}}
+def test_a_file_of_an_older_version_is_brought_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = an_old_export("a", {"parent": "b", "roles": {}}, parents={"b": {"roles": {}}})
+    with pytest.raises(BadRequest, match="x is no exported profile: schema_version is 0"):
+        unpacked(content, source="x")
+    know_an_older_format(monkeypatch)
+    bundle = unpacked(content, source="x")
+    assert bundle.values == {"schema_version": 1, "extends": "b", "role_mappings": {}}
+    assert bundle.parents == {"b": {"schema_version": 1, "role_mappings": {}}}
+    assert bundle.version == 0

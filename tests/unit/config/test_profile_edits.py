@@ -207,7 +207,14 @@ def test_values_are_put_in_the_syntax_of_the_file_and_comments_that_go_are_told(
     assert edited.rewritten
     assert profile_edits.read("noted", folder=house.folder).values == values
     assert edited.path.read_text().startswith('extends: coding\ndescription: "yes: no # 0o17"\n')
+    assert edited.backup == edited.path.with_name("noted.yaml.bak")
+    assert edited.backup.read_text() == NOTED
     assert not profile_edits.put("coding", {}, folder=house.folder, check=house.check()).rewritten
+
+
+def test_comments_that_somebody_takes_out_by_hand_are_not_kept(house: Sandbox) -> None:
+    edited = profile_edits.put_text("noted", "{}", folder=house.folder, check=house.check())
+    assert (edited.changed, edited.rewritten, edited.backup) == (True, False, None)
 
 
 def test_values_that_a_file_says_already_leave_its_text(house: Sandbox) -> None:

@@ -125,6 +125,8 @@ def test_the_yaml_spelling_is_edited_where_it_is_used_and_lost_comments_are_told
     house.write({"user_models.yml": "# mine\nrole_mappings:\n  critic: {}\n"})
     edited = set_role("critic", ["discover=true"], folder=house.folder, check=house.check())
     assert (edited.path.name, edited.rewritten) == ("user_models.yml", True)
+    assert edited.backup is not None
+    assert edited.backup.read_text() == "# mine\nrole_mappings:\n  critic: {}\n"
     assert edited.path.read_text() == "role_mappings:\n  critic:\n    discover: true\n"
     house.write({"user_models.json": "{}"})
     with pytest.raises(ConfigInvalid, match="two spellings of the layer user_models"):

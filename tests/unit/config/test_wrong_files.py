@@ -208,7 +208,7 @@ CASES: dict[str, tuple[str, str | bytes, list[str]]] = {
         [
             (
                 "config/models.json:2: schema_version: found 2, which is newer than this rolegate; allowed: 1; "
-                "upgrade rolegate, or use a file of its version"
+                "upgrade rolegate, or use a file of schema_version 1"
             )
         ],
     ),

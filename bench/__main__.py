@@ -7,9 +7,10 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
-from bench import latency, loading, planning, resources, starting, streams, swapping, throughput
+from bench import latency, loading, planning, resources, starting, streams, swap_load, swapping, throughput
 from bench.measure import CannotMeasure, Result
 from bench.stage import Stage
 
@@ -17,7 +18,7 @@ SUITES: Mapping[str, Callable[[Stage], Iterator[Result]]] = {
     "planning": lambda stage: planning.results(),
     "loading": lambda stage: loading.results(),
     "starting": lambda stage: starting.results(),
-    "swapping": lambda stage: swapping.results(),
+    "swapping": lambda stage: chain(swapping.results(), swap_load.results(stage)),
     "resources": resources.results,
     "latency": latency.results,
     "throughput": throughput.results,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +21,9 @@ from bench.measure import CannotMeasure
 ROOT = Path(__file__).resolve().parents[1]
 READY_S = 180.0
 END_S = 30.0
+WIRES = ("wire", "wire-b", "wire-c")
+"""Providers on the OpenAI wire, of a gateway that swaps."""
+ORDERS = tuple(permutations(WIRES))
 POLL_S = 0.01
 
 STOCK_ENVIRONMENT = {
@@ -153,6 +157,46 @@ def rolegate(*, folder: Path, upstream_port: int, core: int | None, cloud: bool 
         content["role_mappings"] = {**roles, "clouded": {"cloud_fallback": "anthropic:claude-sonnet-4-5"}}
         content["cloud_providers"] = {"anthropic": {"models": {"claude-sonnet-4-5": {}}}}
         environment["ANTHROPIC_API_KEY"] = "bench"
+    return _rolegate(content, folder=folder, environment=environment, core=core)
+
+
+def swapping(*, folder: Path, upstream_port: int, core: int | None) -> Gateway:
+    """Rolegate with hot-swap on, and three profiles that give its three roles four deployments each in other orders. The planner
+    and the critic have models that answer at once, the executor paced ones."""
+    wires = {name: {"kind": "openai", "url": f"http://127.0.0.1:{upstream_port}/v1"} for name in WIRES}
+    content: dict[str, object] = {
+        "schema_version": 1,
+        "role_mappings": _mappings(0),
+        "local_providers": {"ollama": {"kind": "ollama", "url": f"http://127.0.0.1:{upstream_port}"}, **wires},
+        "gateway": {"hot_swap": True},
+    }
+    (folder / "user_profiles").mkdir()
+    for number in range(3):
+        write_profile(folder, f"p{number}", order=number)
+    environment = {"ROLEGATE_STATE_DIR": str(folder / "state"), "ROLEGATE_EMBEDDED": "false"}
+    return _rolegate(content, folder=folder, environment=environment, core=core)
+
+
+def write_profile(folder: Path, name: str, *, order: int) -> None:
+    """A profile under which the roles have their deployments in that one of ``ORDERS``; replaced in one step, as editors do."""
+    file = folder / "user_profiles" / f"{name}.json"
+    beside = file.with_name(f".{name}.new")
+    beside.write_text(json.dumps({"role_mappings": _mappings(order)}), encoding="utf-8")
+    beside.replace(file)
+
+
+def _mappings(order: int) -> dict[str, object]:
+    wires = ORDERS[order]
+    paces = {"planner": "quick", "critic": "quick", "executor": "paced"}
+    return {
+        role: {"preferred": [*(f"{wire}:{pace}" for wire in wires), f"ollama:{pace}:7b"], "discover": False}
+        for role, pace in paces.items()
+    }
+
+
+def _rolegate(
+    content: Mapping[str, object], *, folder: Path, environment: Mapping[str, str], core: int | None
+) -> Gateway:
     (folder / "models.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
     port = _free_port()
     command = [sys.executable, "-m", "gateway", "serve", "--json", "--port", str(port), "--config-dir", str(folder)]

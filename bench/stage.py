@@ -66,7 +66,11 @@ class Stage:
 
     def through(self, gateway: Gateway, *, lane: Lane, pace: Pace, stream: bool) -> Target:
         """A chat request to a gateway."""
-        body = {"model": f"{pace}-{lane}", "messages": _MESSAGES, "temperature": 0.2, "stream": stream}
+        return self.asking(gateway, model=f"{pace}-{lane}", stream=stream)
+
+    def asking(self, gateway: Gateway, *, model: str, stream: bool) -> Target:
+        """A chat request to a gateway, for a model of that name."""
+        body = {"model": model, "messages": _MESSAGES, "temperature": 0.2, "stream": stream}
         return Target(port=gateway.port, path="/v1/chat/completions", body=json.dumps(body))
 
     def direct(self, *, lane: Lane, pace: Pace, stream: bool) -> Target:

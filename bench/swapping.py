@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.measure import Result, measured
-from gateway.backend.router import LiteLLMBackend
+from gateway.compose.backends import Backends
 from gateway.compose.listening import loop_factory
 from gateway.compose.parts import Parts, SystemClock
 from gateway.compose.watching import Watch
@@ -100,7 +100,7 @@ def _controller(workspace: Workspace, *, parts: Parts, switchboard: Switchboard)
         effects=Effects(
             seen=lambda _: None,
             render=workspace.render_plan,
-            build_backend=lambda rendered: LiteLLMBackend.build(rendered, keys=parts.keys),
+            build_backend=Backends(keys=parts.keys).build,
             read=workspace.read_again,
             persist=workspace.choose,
             facts=parts.registry_for,

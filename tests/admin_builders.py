@@ -106,6 +106,7 @@ async def an_admin_gateway(folder: Path, *, started: bool = True, watching: bool
             seen=lambda _: None,
             render=workspace.render_plan,
             build_backend=_no_backend,
+            noticed=following.noticed,
             read=following.read,
             persist=following.persist,
             facts=following.facts,

@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,9 +21,19 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a command ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
 class GatewayProcess:
     """``async with GatewayProcess(folder, config) as gateway:`` writes ``config`` as the folder's models.json, starts the
-    gateway and waits until it says ready. ``base_url`` ends in ``/v1``; ``ready`` is what it said; ``log()`` its stderr."""
+    gateway and waits until it says ready. ``base_url`` ends in ``/v1``; ``ready`` is what it said; ``log()`` its stderr, which
+    has a file of its own. ``launcher`` is a command that runs the command behind it."""
 
     def __init__(
         self,
@@ -30,6 +41,7 @@ class GatewayProcess:
         config: Mapping[str, object],
         *arguments: str,
         environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
         self.ready: dict[str, Any] = {}
@@ -39,6 +51,8 @@ class GatewayProcess:
         (self._config_folder / "models.json").write_text(json.dumps(config), encoding="utf-8")
         self._arguments = arguments
         self._environment = {**os.environ, "ROLEGATE_STATE_DIR": str(folder / "state"), **(environment or {})}
+        self._launcher = tuple(launcher)
+        self._stderr = folder / "stderr"
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -64,12 +78,31 @@ class GatewayProcess:
         return self._process
 
     def log(self) -> str:
-        return (self._folder / "stderr").read_text(encoding="utf-8")
+        return self._stderr.read_text(encoding="utf-8")
+
+    async def logged(self, words: str) -> None:
+        """Wait until the log says so: lines are written a moment later."""
+        async with asyncio.timeout(END_S):
+            while words not in self.log().replace('\\"', '"'):  # noqa: ASYNC110  (a file has no event)
+                await asyncio.sleep(0.01)
+
+    async def rolegate(self, *arguments: str) -> Said:
+        """Run a command on the same installation, as somebody beside the gateway would."""
+        process = await asyncio.create_subprocess_exec(
+            *self._launcher, sys.executable, "-m", "gateway", "--config-dir", str(self._config_folder), *arguments,
+            env={**self._environment, "ROLEGATE_PORT": str(self.port)},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(READY_S):
+            out, err = await process.communicate()
+        return Said(code=await process.wait(), out=out.decode(), err=err.decode())
 
     async def __aenter__(self) -> Self:
-        with (self._folder / "stderr").open("wb") as stderr:
+        before = len(list(self._folder.glob("stderr*")))
+        self._stderr = self._folder / f"stderr{before or ''}"
+        with self._stderr.open("xb") as stderr:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "serve", "--json", "--port", str(self.port),
+                *self._launcher, sys.executable, "-m", "gateway", "serve", "--json", "--port", str(self.port),
                 "--config-dir", str(self._config_folder), *self._arguments,
                 env=self._environment, stdout=asyncio.subprocess.PIPE, stderr=stderr,
             )  # fmt: skip
@@ -91,7 +124,8 @@ class GatewayProcess:
             if line.startswith(b'{"event"'):
                 said: dict[str, Any] = json.loads(line)
                 return said
-        raise RuntimeError(f"the gateway ended before it was ready:\n{heard.decode()}{self.log()}")
+        code = await self._running.wait()
+        raise RuntimeError(f"the gateway ended before it was ready, with {code}:\n{heard.decode()}{self.log()}")
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit code."""

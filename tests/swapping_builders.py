@@ -89,10 +89,8 @@ class Site:
                 await asyncio.sleep(0.01)
 
     async def logged(self, words: str) -> None:
-        """Wait until the log says so: lines are written a moment later."""
-        async with asyncio.timeout(WITHIN_S):
-            while words not in self.process.log().replace('\\"', '"'):  # noqa: ASYNC110  (a file has no event)
-                await asyncio.sleep(0.01)
+        """Wait until the log says so."""
+        await self.process.logged(words)
 
     async def number(self) -> int:
         number: int = (await self.status())["generation"]["number"]
@@ -128,6 +126,14 @@ class Site:
         beside.write_text(f"{profile}\n", encoding="utf-8")
         beside.replace(self.state_folder / "active_profile")
 
+    async def swap(self, profile: str) -> dict[str, Any]:
+        """As `rolegate profiles use` asks for it."""
+        answer = await self.client.post(f"{self.process.url}/admin/v1/swap", json={"profile": profile})
+        assert answer.status_code == 200, answer.text
+        swap: dict[str, Any] = answer.json()
+        assert swap["swapped"], swap
+        return swap
+
     async def delete(self, model: str) -> None:
         answer = await self.client.delete(f"{self.process.url}/admin/v1/models/ollama:{model}", params={"force": "1"})
         assert answer.status_code == 200, answer.text
@@ -139,15 +145,15 @@ class Site:
 
 
 @asynccontextmanager
-async def a_site(folder: Path, **gateway: object) -> AsyncIterator[Site]:
+async def a_site(folder: Path, *, launcher: Sequence[str] = (), **gateway: object) -> AsyncIterator[Site]:
     async with a_host() as fake:
         profiles = folder / "config" / "user_profiles"
-        profiles.mkdir(parents=True)
+        profiles.mkdir(parents=True, exist_ok=True)
         for number in range(3):
             content = json.dumps({"role_mappings": mappings(number, lasting=LASTING[::-1])})
             (profiles / f"p{number}.json").write_text(content, encoding="utf-8")
         async with (
-            GatewayProcess(folder, a_config(fake.url, gateway=gateway)) as process,
+            GatewayProcess(folder, a_config(fake.url, gateway=gateway), launcher=launcher) as process,
             httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as client,
         ):
             site = Site(process=process, fake=fake, folder=folder, client=client)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.api.admin_body import only_query, read_content
-from gateway.errors import BadRequest, EditConflict, HotSwapDisabled, ProfileInUse, RolegateError
+from gateway.errors import BadRequest, CannotWrite, EditConflict, HotSwapDisabled, ProfileInUse, RolegateError
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Swap, swap_data
 
@@ -112,6 +112,9 @@ class Profiles:
         except EditConflict as conflict:
             conflict.hint = _HOW
             raise
+        except CannotWrite as error:
+            self._controller.not_stored(error, cause=f"profile {name} was to be written over HTTP")
+            raise
         told = {"name": name, "etag": stored.etag, "created": created}
         taken_up = await _outcome(self._controller.reload(cause=f"profile {name} was written over HTTP"))
         return JSONResponse({**told, **taken_up}, status_code=201 if created else 200, headers=_etag(stored))
@@ -122,7 +125,11 @@ class Profiles:
         serves = self._controller.hot_swap and name == self._controller.configuration.profile
         if serves and successor is None:
             raise ProfileInUse(name=name, why="the gateway serves by it", hint="name a successor: ?successor=NAME")
-        await asyncio.to_thread(self._shelf.delete, name, successor=successor, precondition=precondition)
+        try:
+            await asyncio.to_thread(self._shelf.delete, name, successor=successor, precondition=precondition)
+        except CannotWrite as error:
+            self._controller.not_stored(error, cause=f"profile {name} was to be deleted over HTTP")
+            raise
         told = {"name": name, "deleted": True, "successor": successor}
         if not serves:
             return JSONResponse({**told, "hot_swap": self._controller.hot_swap, "swap": None, "swap_error": ""})

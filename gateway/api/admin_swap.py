@@ -30,7 +30,7 @@ class Swaps:
 
     async def reload(self, request: Request) -> Response:
         only_fields(await read_content(request, limit_bytes=BODY_LIMIT_BYTES), known=())
-        return JSONResponse(swap_data(await self._controller.reload(cause="asked over HTTP")))
+        return JSONResponse(swap_data(await self._controller.reload()))
 
     async def rollback(self, request: Request) -> Response:
         """Back to the generation before this one."""

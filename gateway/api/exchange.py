@@ -19,7 +19,9 @@ from gateway.errors import AttemptFacts, RequestFailed, RolegateError
 from gateway.relay.answer import Answer, StreamingAnswer
 from gateway.telemetry.logs import FACTS
 
-_log = logging.getLogger(__name__)
+LOGGER: Final = __name__
+"""What the lines of requests come from: one each."""
+_log = logging.getLogger(LOGGER)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 _EMPTY_RECORD: Final = {**vars(logging.makeLogRecord({})), "name": _log.name}
 CLOUD_HEADERS: Final[tuple[Header, ...]] = ((b"x-rolegate-cloud", b"true"),)

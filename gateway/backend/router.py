@@ -1,4 +1,4 @@
-"""One generation's deployments on the litellm lane, called one at a time. The relay owns order and failover."""
+"""Deployments on the litellm lane, called one at a time. The relay owns order and failover."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
@@ -96,7 +96,7 @@ class LiteLLMBackend:
         (milliseconds per deployment): call it off the event loop.
         """
         library = load_library()
-        entries = [entry for entry in _mappings(config.get("model_list")) if _mark(entry).get("lane") == Lane.LITELLM]
+        entries = lane_entries(config)
         model_list = [_with_key(entry, keys=keys) for entry in entries]
         router, used = library.router(model_list)
         calls = {
@@ -204,6 +204,17 @@ class LiteLLMBackend:
             raise upstream_failed(
                 error, secrets=self._secrets, keyed=keyed, streaming=streaming, content_seen=content_seen
             ) from error
+
+
+def lane_entries(config: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """The deployments of a rendered configuration that travel on the litellm lane."""
+    return [entry for entry in _mappings(config.get("model_list")) if provider_of(entry) is not None]
+
+
+def provider_of(entry: Mapping[str, object]) -> str | None:
+    """The provider of a rendered deployment on the litellm lane; ``None`` for any other."""
+    mark = _mark(entry)
+    return str(mark["provider"]) if mark.get("lane") == Lane.LITELLM else None
 
 
 async def _next(chunks: AsyncIterator[Any]) -> Any:

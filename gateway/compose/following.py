@@ -1,6 +1,6 @@
 """What follows the live configuration: the registry, where models are reached, who keeps them, and which keys are masked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.compose.keeping import keepers
 from gateway.compose.parts import Endpoints, Parts
@@ -15,21 +15,34 @@ from gateway.runtime.keeping import UNLOAD_S
 from gateway.telemetry.logs import Redactor
 
 
+def _unheard(_: str) -> None:
+    """Nobody wants to know."""
+
+
 class Following:
-    """The part of the controller's effects that has to do with configurations and models' memory.
+    """The part of the controller's effects that has to do with configurations and models' memory. ``moved`` hears of each
+    provider that is gone, or another one from now on: what is known of how it answers does not hold any more.
 
     A restart alone takes up what ``gateway.runtime.pending.restart_settings`` names: address, limits and logging of the server,
     hot-swap itself, and the models of the embedded engine.
     """
 
     def __init__(
-        self, *, workspace: Workspace, parts: Parts, watch: Watch, redactor: Redactor, ollama: OllamaLane
+        self,
+        *,
+        workspace: Workspace,
+        parts: Parts,
+        watch: Watch,
+        redactor: Redactor,
+        ollama: OllamaLane,
+        moved: Callable[[str], None] = _unheard,
     ) -> None:
         self._workspace = workspace
         self._parts = parts
         self._watch = watch
         self._redactor = redactor
         self._ollama = ollama
+        self._moved = moved
         self._keepers = dict(keepers(parts))
         self._ahead: Mapping[str, ModelKeeper] = {}
         self.endpoints = Endpoints(engine=parts.engine, keys=parts.keys)
@@ -42,6 +55,10 @@ class Following:
     def read(self, profile: str | None) -> Configuration:
         """See ``Effects.read``."""
         return self._workspace.read_again(profile)
+
+    def noticed(self) -> str:
+        """See ``Effects.noticed``."""
+        return self._watch.changed()
 
     def persist(self, profile: str | None) -> None:
         """See ``Effects.persist``."""
@@ -61,7 +78,13 @@ class Following:
 
     def adopted(self, configuration: Configuration) -> None:
         """See ``Effects.adopted``."""
+        before = self._parts.providers
         self._parts.follow(configuration)
+        now = self._parts.providers
+        for name, provider in before.items():
+            if name not in now or now[name].identity != provider.identity:
+                self._ollama.forget_provider(name)
+                self._moved(name)
         current = keepers(self._parts)
         self._keepers.clear()
         self._keepers.update(current)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from gateway.domain.plan import Plan
 from gateway.domain.ports import Discovery, ModelKeeper, ResourceProbe
 from gateway.embedded.files import known_model
 from gateway.embedded.pull import PullProgress
-from gateway.errors import GatewayUnreachable, UnknownName, Unsupported
+from gateway.errors import GatewayUnreachable, RolegateError, UnknownName, Unsupported
 from gateway.registry.embedded_keeping import EmbeddedKeeper
 from gateway.registry.ollama_keeping import OllamaKeeper
 from gateway.relay.ollama_wire import load_options
@@ -190,10 +190,13 @@ class ModelDesk:
         return self._workspace.pull(str(target), progress=progress)
 
     async def pull(self, target: PullTarget, *, progress: Callable[[PullStep], None]) -> None:
-        """Have an Ollama provider fetch a model. Raises as ``OllamaKeeper.pull`` does."""
+        """Have an Ollama provider fetch a model. Raises as ``OllamaKeeper.pull`` does. A running gateway that has hot-swap on is
+        told, and need not wait until it looks again."""
         keys = EnvironmentKeys(self._workspace.environment)
         keeper = OllamaKeeper(provider=target.provider, load_options=load_options, keys=keys)
         await keeper.pull(target.name, progress=progress)
+        with suppress(RolegateError):
+            await self._ask("POST", "/admin/v1/reload")
 
     async def _ask(self, method: str, path: str, *, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         return await ask_gateway(self._workspace.url, method, path, body=body)

@@ -135,11 +135,13 @@ class Parts:
         return self._live.providers
 
     def registry_for(self, configuration: Configuration) -> Registry:
-        """The live registry if it serves this configuration as well; else one of its own, the same when asked again. Blocks."""
-        for known in (self._live, self._tried):
-            if known.serves(configuration):
-                return known.registry
-        self._tried = self._sources_of(configuration)
+        """The live registry if it serves this configuration as well; else one of its own, the same when asked again, which knows
+        what the live one last heard. Blocks."""
+        if self._live.serves(configuration):
+            return self._live.registry
+        if not self._tried.serves(configuration):
+            self._tried = self._sources_of(configuration)
+        self._tried.registry.remember(self._live.registry.heard())
         return self._tried.registry
 
     def follow(self, configuration: Configuration) -> None:

@@ -5,7 +5,6 @@ import gc
 import logging
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,10 +13,12 @@ from typing import Final
 from starlette.routing import Route
 
 from gateway.api.app import build_app
+from gateway.api.exchange import LOGGER as REQUEST_LOG
 from gateway.api.model_routes import ModelRoutes
 from gateway.api.origin import is_loopback_host
 from gateway.api.requests import Requests
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
+from gateway.compose.backends import Backends
 from gateway.compose.canary import Canary
 from gateway.compose.explaining import LiveExplainer
 from gateway.compose.following import Following
@@ -33,7 +34,7 @@ from gateway.config.atomic import write_atomically
 from gateway.config.unenforced import unenforced_keys
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Deployment, RolePlan
-from gateway.domain.ports import CompletionBackend, Discovery
+from gateway.domain.ports import Discovery
 from gateway.domain.role import Task
 from gateway.embedded.pull import PullProgress
 from gateway.errors import ConfigInvalid, Problem, RolegateError
@@ -81,7 +82,9 @@ def serve(options: Options, *, announce: Announce) -> int:
             _fetch_missing(workspace, announce=announce)
         redactor = Redactor(secrets)
         with (
-            logging_to(sys.stderr, form=settings.log_format, level=logging.INFO, redactor=redactor),
+            logging_to(
+                sys.stderr, form=settings.log_format, level=logging.INFO, redactor=redactor, together=(REQUEST_LOG,)
+            ),
             asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
             # What goes wrong in a request is logged where it is known; their own words would repeat it, traceback and all.
@@ -146,7 +149,12 @@ class _Serving:
         parts = await asyncio.to_thread(self._workspace.parts)
         ollama = OllamaLane(connections=Connections(clock=self._clock), clock=self._clock, keys=parts.keys)
         following = Following(
-            workspace=self._workspace, parts=parts, watch=self._watch, redactor=self._redactor, ollama=ollama
+            workspace=self._workspace,
+            parts=parts,
+            watch=self._watch,
+            redactor=self._redactor,
+            ollama=ollama,
+            moved=self._breakers.forget,
         )
         canary = Canary()
         controller = Controller(
@@ -176,8 +184,9 @@ class _Serving:
         return Effects(
             seen=self._seen,
             render=self._workspace.render_plan,
-            build_backend=self._backend(parts),
+            build_backend=Backends(keys=parts.keys).build,
             keep=self._keep,
+            noticed=following.noticed,
             read=following.read,
             persist=following.persist,
             facts=following.facts,
@@ -323,17 +332,6 @@ class _Serving:
             write_atomically(path, to_yaml(rendered).encode())
         except OSError as error:
             _log.warning("the router config could not be written", extra={"path": str(path), "reason": str(error)})
-
-    def _backend(self, parts: Parts) -> Callable[[Mapping[str, object]], CompletionBackend]:
-        def build(rendered: Mapping[str, object]) -> CompletionBackend:
-            from gateway.backend.router import LiteLLMBackend
-
-            started = time.monotonic()
-            backend = LiteLLMBackend.build(rendered, keys=parts.keys)
-            _log.info("litellm is ready", extra={"ms": round((time.monotonic() - started) * 1000)})
-            return backend
-
-        return build
 
 
 @asynccontextmanager

@@ -67,13 +67,13 @@ class Watch:
     async def edits(self) -> AsyncGenerator[str, None]:
         """What changed, in words, each time that something did. Ends when it is cancelled."""
         while True:
-            changed = await asyncio.to_thread(self._changed)
+            changed = await asyncio.to_thread(self.changed)
             if changed:
                 yield changed
             places = self._known.places
             async with aclosing(self._stirrings(places)) as stirrings:
                 async for _ in stirrings:
-                    changed = await asyncio.to_thread(self._changed)
+                    changed = await asyncio.to_thread(self.changed)
                     if changed:
                         yield changed
                     if self._known.places != places:
@@ -114,8 +114,8 @@ class Watch:
             place == ours or place in ours.parents for ours in (self._folder, self._state_file)
         )
 
-    def _changed(self) -> str:
-        """The files that are not as they were, and take them as they are; empty when there are none. Blocks."""
+    def changed(self) -> str:
+        """The files that are not as they were, in words, and take them as they are; empty when there are none. Blocks."""
         with self._lock:
             self._looked_s = time.monotonic()
             before, now = self._known, self._picture()

@@ -68,6 +68,11 @@ class Provider:
     def cloud(self) -> bool:
         return self.kind is ProviderKind.CLOUD
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it another one where it is different, under the same name: limits and memory do not."""
+        return self.name, self.kind, self.lane, self.url, self.litellm_name, self.key_variable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residency:

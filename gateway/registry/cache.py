@@ -30,6 +30,19 @@ _LESSONS: Final = (
 _LAYOUTS: Final = (("descriptions", 1, _DESCRIPTIONS), ("lessons", 1, _LESSONS))
 """Each table's name, layout and shape. A layout is raised when the shape changes; rows of another one are begun again."""
 
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""What may be over without anybody touching the file: somebody makes room, or gives us leave."""
+
 _BUSY_TIMEOUT_S: Final = 0.5
 _BUSY_PAUSE_S: Final = 0.01
 
@@ -38,9 +51,9 @@ class CapabilityCache:
     """Descriptions by manifest digest and server version, and lessons by provider and digest, in an SQLite file that other parts
     and processes may share.
 
-    A file that is no database is put aside and begun anew; one that cannot be opened, read or written is done without, with
-    a line in the log: a lost cache costs time, nothing else. Methods block, so they belong off an event loop; any thread may
-    call them. What cannot be written down is not kept.
+    A file that is no database is put aside and begun anew; one that cannot be opened, read or written is done without until it
+    can, with a line in the log: a lost cache costs time, nothing else. Methods block, so they belong off an event loop; any
+    thread may call them. What cannot be written down is not kept.
     """
 
     def __init__(self, *, path: Path) -> None:
@@ -49,6 +62,7 @@ class CapabilityCache:
         self._connection: sqlite3.Connection | None = None
         self._file: int | None = None
         self._given_up = False
+        self._told = ""
 
     def descriptions(self, *, digests: Iterable[str], version: str) -> dict[str, Description]:
         """What is known of ``digests``, as a server of ``version`` described them."""
@@ -66,7 +80,7 @@ class CapabilityCache:
             if _storable(digest) and _storable(version) and (content := _packed(one)) is not None
         ]
         if rows:
-            self._guarded(lambda connection: _write(connection, rows), otherwise=None)
+            self._kept(lambda connection: _write(connection, rows))
 
     def lessons(self) -> dict[tuple[str, str], str]:
         """Every lesson that is kept, by provider and digest."""
@@ -77,16 +91,23 @@ class CapabilityCache:
         )
         return {(provider, digest): content for provider, digest, content in rows if isinstance(content, str)}
 
-    def keep_lessons(self, changed: Mapping[tuple[str, str], str]) -> None:
-        """Keep these instead of what was kept under the same keys; empty text removes."""
+    def keep_lessons(self, changed: Mapping[tuple[str, str], str]) -> bool:
+        """Keep these instead of what was kept under the same keys; empty text removes. False where it is worth another try."""
         rows = [(*key, content) for key, content in changed.items() if all(map(_storable, (*key, content)))]
-        if rows:
-            self._guarded(lambda connection: _write_lessons(connection, rows), otherwise=None)
+        return not rows or self._kept(lambda connection: _write_lessons(connection, rows)) or self._given_up
 
     def close(self) -> None:
         """Let go of the file. The cache may be used again afterwards."""
         with self._lock:
             self._disconnect()
+
+    def _kept(self, write: Callable[[sqlite3.Connection], None]) -> bool:
+        def written(connection: sqlite3.Connection) -> bool:
+            write(connection)
+            self._told = ""
+            return True
+
+        return self._guarded(written, otherwise=False)
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T], *, otherwise: T) -> T:
         """What ``work`` returns, or ``otherwise`` if the file does not let it."""
@@ -97,8 +118,10 @@ class CapabilityCache:
                 return self._attempt(work)
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
-                self._given_up = not _is(error, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                _log.warning("the model cache %s cannot be used: %s", self._path, error)
+                self._given_up = isinstance(error, sqlite3.Error) and not _is(error, *_PASSING)
+                if str(error) != self._told:
+                    _log.warning("the model cache %s cannot be used: %s", self._path, error)
+                self._told = str(error)
                 return otherwise
 
     def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -29,8 +29,8 @@ class LessonStore(Protocol):
     def lessons(self) -> Mapping[WeightsKey, str]:
         """Everything that was kept, as JSON."""
 
-    def keep_lessons(self, changed: Mapping[WeightsKey, str]) -> None:
-        """Keep these instead of what was kept under the same keys; empty text removes."""
+    def keep_lessons(self, changed: Mapping[WeightsKey, str]) -> bool:
+        """Keep these instead of what was kept under the same keys; empty text removes. False where it is worth another try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +146,9 @@ class Corrections:
         return {key: _written(self._kept[key]) if self._kept.get(key) else "" for key in changed if key[1]}
 
     def keep(self, changes: Mapping[WeightsKey, str]) -> None:
-        """Write ``changes`` down. Blocks."""
-        if changes and self._store is not None:
-            self._store.keep_lessons(changes)
+        """Write ``changes`` down; where that cannot be done now, they are among the next ones again. Blocks."""
+        if changes and self._store is not None and not self._store.keep_lessons(changes):
+            self._changed.update(changes)
 
     def applied(self, models: Sequence[Model], *, states: Iterable[ProviderState]) -> tuple[Model, ...]:
         """The models of a look, as they are known with everything that was taught."""

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from gateway.domain.model import Model
+from gateway.domain.model import Model, Provider
 from gateway.domain.ports import Discovery, ModelSource, ProviderState
 from gateway.errors import RolegateError
 from gateway.registry.corrections import Corrections
@@ -46,6 +46,19 @@ class Registry:
     def last(self) -> Discovery | None:
         """The latest discovery; ``None`` before the first."""
         return self._last
+
+    def heard(self) -> Mapping[Provider, Sequence[Model]]:
+        """What each provider had when it last answered; those that never did are left out."""
+        providers = (source.provider for source in self._sources)
+        return {one: self._heard[one.name][1] for one in providers if one.name in self._heard}
+
+    def remember(self, heard: Mapping[Provider, Sequence[Model]]) -> None:
+        """Take over what another registry has heard of providers that this one asks at the same place: one that is down now keeps
+        its models although another configuration asks for them."""
+        ours = {source.provider.identity for source in self._sources}
+        for provider, models in heard.items():
+            if provider.identity in ours:
+                self._heard[provider.name] = (self._looks, models)
 
     async def refresh(self) -> Discovery:
         """Ask all sources now. Never raises for a provider that is down or answers oddly; ends within ``source_s``."""

@@ -151,6 +151,11 @@ class Breakers:
             if one.held and one.failure is FailureClass.GONE and (key.provider, key.model) in names:
                 one.held = False
 
+    def forget(self, provider: str) -> None:
+        """The provider is another one now, at another address, say: what the one before did is not held against it."""
+        for key in [key for key in self._by_key if key.provider == provider]:
+            del self._by_key[key]
+
     @staticmethod
     def _open(one: _Breaker, *, now_s: float) -> None:
         one.open_s = min(one.open_s * 2, LONGEST_OPEN_S) if one.open_s else FIRST_OPEN_S

@@ -89,6 +89,11 @@ class OllamaLane:
         self._note_resident(sent_for)
         return read_native_embeddings(answer, asked=call.body, keyed=keyed, key=key, account=account)
 
+    def forget_provider(self, name: str) -> None:
+        """It is reached elsewhere now: what is loaded there is not known."""
+        for key in [key for key in self._resident_until_s if key.provider == name]:
+            del self._resident_until_s[key]
+
     def forget(self, ref: ModelRef) -> None:
         """The model has been let go of: whether it is loaded is to be asked again."""
         for key in [key for key in self._resident_until_s if (key.provider, key.model) == (ref.provider, ref.name)]:

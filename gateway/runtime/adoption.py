@@ -87,7 +87,7 @@ class Adoption:
             return
         policy = draft.configuration.policy
         if policy.preload == "before":
-            await self._preload(_preloads(draft, serving=[before.selection.plan]))
+            await self._preload(_preloads(draft, serving=self._serving()))
         await try_out(
             changed_deployments(before, draft),
             how=policy.canary,
@@ -104,11 +104,15 @@ class Adoption:
             self._preloading.cancel()
         policy = draft.configuration.policy
         if policy.preload == "after":
-            draining: Sequence[Plan] = [old.selection.plan] if old.in_flight else []
-            preloads = _preloads(draft, serving=draining)
+            preloads = _preloads(draft, serving=self._serving())
             self._preloading = self._begin(self._preload(preloads)) if preloads else None
         if policy.unload == "after_idle":
             self._begin(self._unload(old, latest=lambda: draft.registry.last or draft.discovery))
+
+    def _serving(self) -> tuple[Plan, ...]:
+        """The plans that requests go by: that of the live generation, and those of older ones that still have some."""
+        switchboard = self._switchboard
+        return tuple(one.selection.plan for one in (switchboard.live, *switchboard.draining))
 
     def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -130,7 +134,7 @@ class Adoption:
 
     async def _unload(self, old: Generation, *, latest: Callable[[], Discovery]) -> None:
         await old.discarded.wait()
-        for model in to_unload(old.selection.plan, self._switchboard.live.selection.plan, discovery=latest()):
+        for model in to_unload(old.selection.plan, serving=self._serving(), discovery=latest()):
             await self._let_go(model)
 
     async def _let_go(self, model: Model) -> None:

@@ -33,7 +33,9 @@ REFRESH_S: Final = 30.0
 AWAIT_S: Final = 3.0
 """How often it looks again while a provider is awaited that did not answer, or is doubted that does not any more."""
 PAUSE_S: Final = 1.0
-"""The least time between two looks, whatever asks for them."""
+"""The least time between two looks, whatever asks for them but news."""
+ASKED: Final = "asked to reload"
+"""The cause of a reload that finds no file changed: something else may have."""
 
 
 class Controller:
@@ -79,6 +81,7 @@ class Controller:
         )
         self._turns = Turns()
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
         self._edit_error = ""
         self._look_error = ""
         self._pending: Pending | None = None
@@ -145,11 +148,20 @@ class Controller:
         self._lookout.expect(self._succession.live.discovery)
         return self._switchboard.live
 
-    async def reload(self, *, cause: str = "reload") -> Swap:
-        """Take up the configuration as it is on disk. Raises ``HotSwapDisabled``, ``ConfigInvalid``, or whatever else keeps the
-        new plan from going live; the old one serves on then."""
+    async def reload(self, *, cause: str = "") -> Swap:
+        """Take up the configuration as it is on disk. Where no cause is given it is the change that is found there, if any.
+
+        Raises ``HotSwapDisabled``, ``ConfigInvalid``, or whatever else keeps the new plan from going live; the old one serves on
+        then.
+        """
         self._require_hot_swap()
-        return await self._turns.take(lambda: self._reread(None, cause=cause))
+
+        async def work() -> Swap:
+            self._succession.live  # noqa: B018  (raises before the first plan, and nothing may be taken for noticed then)
+            found = cause or await asyncio.to_thread(self._effects.noticed)
+            return await self._reread(None, cause=found or ASKED)
+
+        return await self._turns.take(work)
 
     async def swap(self, profile: str | None) -> Swap:
         """Take up ``profile`` (``None``: no profile), and make it the active one on disk, in one: should it fail, neither has
@@ -178,6 +190,12 @@ class Controller:
         except Exception:  # noqa: BLE001  (whatever one edit met, the next one has to be seen)
             _log.exception("taking up an edit failed")
 
+    def not_stored(self, error: RolegateError, *, cause: str) -> None:
+        """An edit that this gateway was asked for could not be written. Whoever asked knows; this is for the log and ``status``,
+        until an edit comes through."""
+        self._edit_error = said(error)
+        _log.error("an edit could not be stored", extra={"cause": cause, "reason": said(error)})
+
     async def watch(self) -> None:
         """Look again from time to time, until cancelled.
 
@@ -190,6 +208,7 @@ class Controller:
                 async with asyncio.timeout(self._await_s if self._lookout.restless else self._refresh_s):
                     await self._wake.wait()
             self._wake.clear()
+            self._news.clear()
             try:
                 await self._turns.take(self._look_again)
             except RolegateError as error:
@@ -200,7 +219,9 @@ class Controller:
             else:
                 self._look_error = ""
             # A model that is listed and not served would otherwise have us look at every request for it.
-            await asyncio.sleep(min(PAUSE_S, self._await_s))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(PAUSE_S, self._await_s)):
+                    await self._news.wait()
 
     def attempt_failed(self, deployment: Deployment, failed: UpstreamFailed, *, needs: Needs) -> None:
         """Implements the relay's ``Observer``: what a failure says of the model is worth a look at once."""
@@ -214,6 +235,7 @@ class Controller:
         if self.hot_swap and self._succession.started:
             before = self._succession.live.discovery
             if await asyncio.to_thread(news, before, discovery):
+                self._news.set()
                 self._wake.set()
         return discovery
 
@@ -230,16 +252,21 @@ class Controller:
         return lambda: self._effects.persist(profile)
 
     async def _reread(self, profile: str | None, *, cause: str, persist: Callable[[], None] | None = None) -> Swap:
-        async def make() -> Draft:
-            return await self._draft_of(await asyncio.to_thread(self._effects.read, profile))
+        made: list[Draft] = []
 
-        self._succession.live  # noqa: B018  (raises before the first plan)
+        async def make() -> Draft:
+            made.append(await self._draft_of(await asyncio.to_thread(self._effects.read, profile)))
+            return made[0]
+
+        live = self._succession.live
         try:
             swap = await self._succession.attempt(make, cause=cause, persist=persist)
         except Exception as error:
             self._edit_error = said(error)
             if profile is None and isinstance(error, ConfigInvalid):
                 self._pending = Pending(profile=self.configuration.profile, problems=error.problems)
+            elif profile is None and made:
+                self._pending = self._awaiting(made[0], live=live)
             raise
         self._settled()
         return swap
@@ -294,11 +321,14 @@ class Controller:
     async def _weighed(self) -> Pending | None:
         """What the files would change; ``None`` for nothing. Raises what keeps them from being used."""
         configuration = await asyncio.to_thread(self._effects.read, None)
-        changed = changed_roles(self._succession.live, await self._draft_of(configuration))
-        restart = restart_settings(self._begun_with, configuration)
+        return self._awaiting(await self._draft_of(configuration), live=self._succession.live)
+
+    def _awaiting(self, draft: Draft, *, live: Draft) -> Pending | None:
+        """What would change with ``draft``, which is not taken up; ``None`` for nothing."""
+        changed, restart = changed_roles(live, draft), restart_settings(self._begun_with, draft.configuration)
         if not changed and not restart:
             return None
-        return Pending(profile=configuration.profile, changed_roles=changed, restart=restart)
+        return Pending(profile=draft.configuration.profile, changed_roles=changed, restart=restart)
 
     async def _draft_of(self, configuration: Configuration) -> Draft:
         """What this configuration comes to, by a look of now; by a second one where a host does not answer that did before."""

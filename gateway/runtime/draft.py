@@ -74,8 +74,8 @@ def changed_roles(before: Draft | None, now: Draft) -> tuple[str, ...]:
 
 def changed_deployments(before: Draft | None, now: Draft) -> tuple[tuple[str, Deployment], ...]:
     """What no role was served by as it is now, with a role each."""
-    old = set() if before is None else {_identity(one) for _, one in _deployments(before)}
-    new = {_identity(one): (name, one) for name, one in reversed(list(_deployments(now)))}
+    old = {identity for identity, _, _ in _identified(before)} if before is not None else set()
+    new = {identity: (name, one) for identity, name, one in reversed(list(_identified(now)))}
     return tuple(new[identity] for identity in reversed(list(new)) if identity not in old)
 
 
@@ -118,11 +118,9 @@ def _served(role: RolePlan, providers: Mapping[str, Provider]) -> object:
     return reached, dict(role.parameters), role.deadlines, role.manner
 
 
-def _deployments(draft: Draft) -> Iterable[tuple[str, Deployment]]:
+def _identified(draft: Draft) -> Iterable[tuple[object, str, Deployment]]:
+    """Every deployment with what makes it another one, and its role."""
+    providers = _by_name(draft.providers)
     for name, role in sorted(draft.selection.plan.roles.items()):
         for one in role.deployments:
-            yield name, one
-
-
-def _identity(deployment: Deployment) -> object:
-    return deployment.ref, deployment.lane, deployment.context_tokens
+            yield (one.ref, one.lane, one.context_tokens, providers[one.ref.provider].identity), name, one

@@ -30,6 +30,11 @@ def _nothing(*_: object) -> None:
     """Nobody wants to know."""
 
 
+def _unnoticed() -> str:
+    """Nobody watches the files."""
+    return ""
+
+
 def _as_it_is(configuration: Configuration) -> Registry | None:
     return None
 
@@ -55,17 +60,19 @@ class Effects:
     """What the controller does to the world. Those that block are called off the event loop.
 
     ``seen`` hears of every discovery. ``render`` and ``build_backend`` (which imports LiteLLM) block; ``keep`` writes down what
-    goes live, and blocks. ``read`` reads all layers again, with that profile active (``None``: the one that files, flags and
-    variables make active now; empty: none); it blocks and raises ``ConfigInvalid``. ``persist`` makes a profile the active one
-    on disk; it blocks and raises ``RolegateError``. ``facts`` gives the registry that serves a configuration, ``None`` for the
-    one that is in use; it blocks. ``adopted`` hears of the configuration that is live from now on, before any request comes
-    under it. ``generate``, ``load`` and ``unload`` are for canaries and for models' memory.
+    goes live, and blocks. ``noticed`` says in words which files of the configuration have changed since it, or the watch over
+    them, last did (empty: none); it blocks. ``read`` reads all layers again, with that profile active (``None``: the one that
+    files, flags and variables make active now; empty: none); it blocks and raises ``ConfigInvalid``. ``persist`` makes a profile
+    the active one on disk; it blocks and raises ``RolegateError``. ``facts`` gives the registry that serves a configuration,
+    ``None`` for the one that is in use; it blocks. ``adopted`` hears of the configuration that is live from now on, before any
+    request comes under it. ``generate``, ``load`` and ``unload`` are for canaries and for models' memory.
     """
 
     seen: Callable[[Discovery], None]
     render: RouterConfigWriter
     build_backend: Callable[[Mapping[str, object]], CompletionBackend]
     keep: Callable[[Mapping[str, object]], None] = _nothing
+    noticed: Callable[[], str] = _unnoticed
     read: Callable[[str | None], Configuration] = _no_files
     persist: Callable[[str | None], None] = _nothing
     facts: Callable[[Configuration], Registry | None] = _as_it_is

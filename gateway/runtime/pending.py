@@ -12,8 +12,8 @@ FOLLOWED: frozenset[str] = frozenset({"expose_models"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """``problems`` keep the files as they are from being used; without any, ``changed_roles`` are those that would be served
-    differently under ``profile``, which hot-swap being off keeps from happening, and ``restart`` names the settings that only a
-    restart takes up, hot-swap or not."""
+    differently under ``profile``, which hot-swap being off keeps from happening, or the last error, and ``restart`` names the
+    settings that only a restart takes up, hot-swap or not."""
 
     profile: str | None
     changed_roles: tuple[str, ...] = ()

@@ -78,10 +78,10 @@ def to_preload(
     return tuple(found.values())
 
 
-def to_unload(before: Plan, now: Plan, *, discovery: Discovery) -> tuple[Model, ...]:
-    """The models that are loaded, that ``before`` used and that ``now`` does not, by reference. Pure."""
+def to_unload(before: Plan, *, serving: Sequence[Plan], discovery: Discovery) -> tuple[Model, ...]:
+    """The models that are loaded, that ``before`` used and that no plan of ``serving`` does, by reference. Pure."""
     providers = {state.provider.name: state.provider for state in discovery.providers}
-    left = _used((before,), discovery) - _used((now,), discovery)
+    left = _used((before,), discovery) - _used(serving, discovery)
     loaded = [
         model
         for model in sorted(discovery.models, key=lambda one: str(one.ref))

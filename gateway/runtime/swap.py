@@ -57,6 +57,7 @@ class Switchboard:
 
     def __init__(self) -> None:
         self._live: Generation | None = None
+        self._draining: list[Generation] = []
         self._discards: set[asyncio.Task[None]] = set()
 
     @property
@@ -70,6 +71,11 @@ class Switchboard:
     def started(self) -> bool:
         return self._live is not None
 
+    @property
+    def draining(self) -> tuple[Generation, ...]:
+        """Those that requests are still under way in, the oldest first."""
+        return tuple(self._draining)
+
     def admit(self) -> "Admitted":
         """Hold the live generation for the length of one request: ``with switchboard.admit() as generation``. Raises
         ``GatewayStarting``."""
@@ -80,12 +86,14 @@ class Switchboard:
         old, self._live = self._live, generation
         if old is not None:
             old.state = GenerationState.DRAINING
+            self._draining.append(old)
             self._discard_if_idle(old)
 
     def _discard_if_idle(self, generation: Generation) -> None:
         if generation.state is not GenerationState.DRAINING or generation.in_flight:
             return
         generation.state = GenerationState.DISCARDED
+        self._draining.remove(generation)
         task = asyncio.get_running_loop().create_task(_release(generation))
         self._discards.add(task)
         task.add_done_callback(self._discards.discard)

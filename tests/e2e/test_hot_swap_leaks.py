@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import psutil
 import pytest
 
 from gateway.backend.library import load_library
-from gateway.backend.router import LiteLLMBackend
+from gateway.compose.backends import Backends
 from gateway.compose.parts import Parts
 from gateway.compose.workspace import Options, Workspace
 from gateway.runtime.controller import Controller
@@ -36,20 +37,27 @@ ROOM = 1.05
 """What is flat may still breathe."""
 
 
+SAME: Final = 3
+"""So many swaps in a row have the same deployments on the litellm lane."""
+
+
 def write(folder: Path, number: int) -> None:
-    """Three roles of two cloud models, other ones each time; the provider's address changes now and then too."""
-    names = [f"model-{(number + place) % 9}" for place in range(4)]
+    """A role of relayed models, other ones each time, and three of two models on the litellm lane, others after ``SAME`` swaps;
+    the provider's address changes now and then too."""
+    names = [f"model-{(number // SAME + place) % 9}" for place in range(4)]
+    models: dict[str, object] = {f"model-{one}": {} for one in range(9)}
+    cloudy = {"api_endpoint": f"http://127.0.0.1:{9 + number // 30 % 3}/v1", "litellm_provider": "openai"}
     content = {
         "role_mappings": {
-            role: {"cloud_fallback": [f"cloudy:{names[place]}", f"cloudy:{names[place + 1]}"]}
-            for place, role in enumerate(("planner", "critic", "executor"))
+            "writer": {"cloud_fallback": [f"relayed:model-{number % 9}"]},
+            **{
+                role: {"cloud_fallback": [f"cloudy:{names[place]}", f"cloudy:{names[place + 1]}"]}
+                for place, role in enumerate(("planner", "critic", "executor"))
+            },
         },
         "cloud_providers": {
-            "cloudy": {
-                "api_endpoint": f"http://127.0.0.1:{9 + number // 10 % 3}/v1",
-                "litellm_provider": "openai",
-                "models": {f"model-{one}": {} for one in range(9)},
-            }
+            "cloudy": {**cloudy, "models": models},
+            "relayed": {**cloudy, "lane": "openai", "models": models},
         },
         "gateway": {"hot_swap": True},
     }
@@ -57,7 +65,9 @@ def write(folder: Path, number: int) -> None:
 
 
 @asynccontextmanager
-async def living(folder: Path, parts: Parts, workspace: Workspace) -> AsyncIterator[tuple[Controller, Switchboard]]:
+async def living(
+    folder: Path, parts: Parts, workspace: Workspace, *, backends: Backends
+) -> AsyncIterator[tuple[Controller, Switchboard]]:
     switchboard = Switchboard()
     controller = Controller(
         configuration=workspace.configuration(),
@@ -67,7 +77,7 @@ async def living(folder: Path, parts: Parts, workspace: Workspace) -> AsyncItera
         effects=Effects(
             seen=lambda _: None,
             render=workspace.render_plan,
-            build_backend=lambda rendered: LiteLLMBackend.build(rendered, keys=parts.keys),
+            build_backend=backends.build,
             read=workspace.read_again,
             persist=workspace.choose,
             facts=parts.registry_for,
@@ -92,7 +102,8 @@ def footprint() -> dict[str, int]:
 async def test_swaps_leave_nothing_behind(tmp_path: Path, swaps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     load_library()
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    monkeypatch.setenv("CLOUDY_API_KEY", "sk-made-up-0123456789")
+    for name in ("CLOUDY", "RELAYED"):
+        monkeypatch.setenv(f"{name}_API_KEY", "sk-made-up-0123456789")
     # The usual pool takes its time to have all of its threads.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=2))
     write(tmp_path, 0)
@@ -100,12 +111,15 @@ async def test_swaps_leave_nothing_behind(tmp_path: Path, swaps: int, monkeypatc
     parts = await asyncio.to_thread(workspace.parts)
     process = psutil.Process()
     empty = footprint()
-    async with living(tmp_path, parts, workspace) as (controller, switchboard):
+    backends = Backends(keys=parts.keys)
+    async with living(tmp_path, parts, workspace, backends=backends) as (controller, switchboard):
         await swap_many(controller, switchboard, tmp_path, first=1, count=60)
         tables, tasks = footprint(), len(asyncio.all_tasks())
         threads, files, memory = threading.active_count(), process.num_fds(), process.memory_info().rss
         await swap_many(controller, switchboard, tmp_path, first=61, count=swaps)
         assert switchboard.live.number == 1 + 60 + swaps
+        assert backends._shared is not None
+        assert backends._shared.built == 1 + (60 + swaps) // SAME
         assert footprint() == tables
         assert len(asyncio.all_tasks()) == tasks
         assert threading.active_count() <= threads

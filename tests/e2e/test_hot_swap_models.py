@@ -86,3 +86,26 @@ async def test_a_provider_that_comes_with_an_edit_is_asked_at_once(tmp_path: Pat
         answer = await ask(site)
         assert (answer.status_code, answer.headers["x-rolegate-model"]) == (200, "elsewhere:m3:1b")
         assert loads(site) == ["m3:1b"]
+
+
+async def test_a_model_that_is_pulled_serves_when_the_command_is_done(tmp_path: Path) -> None:
+    async with a_site(tmp_path) as site:
+        await swapped_to(site, "mistral:latest", "m4:1b", **memory(preload="never"))
+        before = await site.number()
+        ran = await site.process.rolegate("models", "pull", "ollama:mistral:latest")
+        assert ran.code == 0, ran.err
+        status = await site.status()
+        assert status["generation"]["number"] == before + 1
+        assert [one["model"] for one in status["roles"]["planner"]] == ["ollama:mistral:latest", "ollama:m4:1b"]
+
+
+async def test_what_was_held_against_a_deployment_is_held_against_it_after_a_swap_too(tmp_path: Path) -> None:
+    async with a_site(tmp_path) as site:
+        site.fake.fail(faults.status(429, '{"error": "not now"}', retry_after="300"), route="/api/chat", model="m3:1b")
+        await swapped_to(site, "m3:1b", "m4:1b", **memory(preload="never"))
+        for models in (["m3:1b", "m4:1b"], ["m3:1b", "m4:1b", "m5:1b"]):
+            if len(models) > 2:
+                await swapped_to(site, *models, **memory(preload="never"))
+            answer = await ask(site)
+            assert answer.headers["x-rolegate-model"] == "ollama:m4:1b"
+        assert [one.model for one in site.fake.requests_to("/api/chat")] == ["m3:1b", "m4:1b", "m4:1b"]

@@ -142,10 +142,12 @@ async def test_a_kill_in_the_middle_of_a_swap_leaves_a_whole_configuration(tmp_p
             async with process:
                 assert process.ready["profile"] in {None, "p0", "p1"}
                 swapping = asyncio.create_task(swap_to_and_fro(process))
+                await process.logged("plan is live generation=1 cause=start")
                 await asyncio.sleep(dice.uniform(0.05, 0.6))
                 os.kill(process.pid, signal.SIGKILL)
                 await process.end()
                 await asyncio.gather(swapping, return_exceptions=True)
+                assert "Traceback" not in process.log()
             assert not chosen.exists() or chosen.read_text(encoding="utf-8") in {"p0\n", "p1\n"}
         async with GatewayProcess(tmp_path, a_config(fake.url)) as process:
             expected = chosen.read_text(encoding="utf-8").strip() if chosen.exists() else None

@@ -134,7 +134,7 @@ async def test_the_generations_are_told_with_cause_and_outcome_the_newest_first(
     await gateway.client.post("/admin/v1/reload")
     told = (await gateway.client.get("/admin/v1/generations")).json()["generations"]
     assert [(one["generation"], one["cause"], one["profile"], one["outcome"]) for one in told] == [
-        (2, "asked over HTTP", "fast", "failed"),
+        (2, "user_profiles/fast.json changed", "fast", "failed"),
         (2, "profile fast", "fast", "adopted"),
         (1, "start", None, "adopted"),
     ]

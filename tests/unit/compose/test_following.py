@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.ollama import FakeOllama
 from gateway.compose.following import Following
 from gateway.compose.parts import Parts, SystemClock
 from gateway.compose.watching import Watch
@@ -28,6 +29,7 @@ class Place:
     parts: Parts
     redactor: Redactor
     following: Following
+    moved: list[str]
 
     def write(self, providers: dict[str, str], **more: object) -> None:
         write(self.folder, providers, **more)
@@ -51,6 +53,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     write(tmp_path, {"ollama": "http://127.0.0.1:1", "lab": "http://127.0.0.1:2/v1"})
     workspace = a_workspace(tmp_path, NEW_LAB_API_KEY="sk-of-the-new-lab")
     parts, redactor, clock = workspace.parts(), Redactor(), SystemClock()
+    moved: list[str] = []
     yield Place(
         folder=tmp_path,
         workspace=workspace,
@@ -62,7 +65,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             watch=Watch(folder=tmp_path, state_folder=tmp_path / "state"),
             redactor=redactor,
             ollama=OllamaLane(connections=Connections(clock=clock), clock=clock, keys=parts.keys),
+            moved=moved.append,
         ),
+        moved=moved,
     )
     await parts.close()
 
@@ -90,6 +95,20 @@ async def test_a_registry_for_other_providers_is_live_only_once_it_is_adopted(pl
     assert sorted(place.parts.providers) == ["new-lab", "ollama"]
 
 
+async def test_an_edit_of_another_provider_does_not_make_a_host_that_is_down_forgotten(place: Place) -> None:
+    async with FakeOllama(models=["mistral:latest"]) as fake:
+        place.write({"ollama": fake.url, "lab": "http://127.0.0.1:2/v1"})
+        configuration = place.following.read(None)
+        await place.following.facts(configuration).refresh()
+        place.following.adopted(configuration)
+    place.write({"ollama": fake.url, "lab": "http://127.0.0.1:3/v1"})
+    discovery = await place.following.facts(place.following.read(None)).refresh()
+    assert not discovery.providers[0].up
+    assert [(str(model.ref), model.provider_up) for model in discovery.models] == [("ollama:mistral:latest", False)]
+    place.write({"ollama": "http://127.0.0.1:1", "lab": "http://127.0.0.1:3/v1"})
+    assert (await place.following.facts(place.following.read(None)).refresh()).models == ()
+
+
 async def test_other_declared_facts_are_reason_for_another_registry(place: Place) -> None:
     place.write(
         {"ollama": "http://127.0.0.1:1", "lab": "http://127.0.0.1:2/v1"},
@@ -110,6 +129,20 @@ async def test_requests_under_way_go_where_they_were_admitted_to_whatever_is_edi
         for one in (before, after)
     ]
     assert urls == ["http://127.0.0.1:2/v1", "http://127.0.0.1:9/v1"]
+
+
+async def test_only_a_provider_that_is_reached_elsewhere_or_gone_begins_anew(place: Place) -> None:
+    ollama = {"ollama": "http://127.0.0.1:1"}
+    for lab, moved in (
+        ({"lab": "http://127.0.0.1:2/v1", "new": "http://127.0.0.1:5/v1"}, []),
+        ({"lab": "http://127.0.0.1:9/v1", "new": "http://127.0.0.1:5/v1"}, ["lab"]),
+        ({"lab": "http://127.0.0.1:9/v1"}, ["lab", "new"]),
+    ):
+        place.write({**ollama, **lab})
+        configuration = place.following.read(None)
+        place.following.facts(configuration)
+        place.following.adopted(configuration)
+        assert place.moved == moved
 
 
 async def test_keepers_follow_in_the_mapping_that_was_handed_out(place: Place) -> None:

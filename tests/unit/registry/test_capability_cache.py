@@ -117,6 +117,18 @@ def test_without_a_place_to_write_it_does_without(tmp_path: Path, caplog: pytest
     assert "cannot be used" in warnings[0].getMessage()
 
 
+def test_it_is_used_again_once_there_is_room(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.parent.write_text("in the way")
+    cache = CapabilityCache(path=path)
+    for _ in range(2):
+        assert not cache.keep_lessons({("ollama", "d"): "one"})
+    assert caplog.text.count("cannot be used") == 1
+    path.parent.unlink()
+    assert cache.keep_lessons({("ollama", "d"): "one"})
+    assert CapabilityCache(path=path).lessons() == {("ollama", "d"): "one"}
+    cache.close()
+
+
 def test_a_lock_held_by_another_is_waited_for_shortly_and_then_done_without(path: Path) -> None:
     cache = CapabilityCache(path=path)
     cache.keep({"d": ONE}, version="1")

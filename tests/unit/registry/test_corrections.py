@@ -34,15 +34,19 @@ class Shelf:
 
     def __init__(self, kept: Mapping[tuple[str, str], str] | None = None) -> None:
         self.kept = dict(kept or {})
+        self.full = False
 
     def lessons(self) -> Mapping[tuple[str, str], str]:
         return dict(self.kept)
 
-    def keep_lessons(self, changed: Mapping[tuple[str, str], str]) -> None:
+    def keep_lessons(self, changed: Mapping[tuple[str, str], str]) -> bool:
+        if self.full:
+            return False
         for key, text in changed.items():
             self.kept.pop(key, None)
             if text:
                 self.kept[key] = text
+        return True
 
 
 def a_tool_model(name: str = "a:1b", *, digest: str = "d1", resident: int | None = None) -> Model:
@@ -210,4 +214,14 @@ async def test_the_registry_holds_its_models_against_them_and_writes_them_down()
     tools = discovery.models[0].capabilities.supports_tools
     assert tools is not None
     assert (tools.value, tools.origin) == (False, Origin.MEASURED)
+    assert list(store.kept) == [("ollama", "d1")]
+
+
+def test_what_could_not_be_kept_is_kept_with_the_next_look() -> None:
+    store = Shelf()
+    store.full = True
+    corrections = taught(store)
+    assert store.kept == {}
+    store.full = False
+    look(corrections, a_tool_model())
     assert list(store.kept) == [("ollama", "d1")]

@@ -23,11 +23,12 @@ class ToldSource:
     complete: bool = True
     gate: asyncio.Event | None = None
     failure: Exception | None = None
+    url: str = "http://127.0.0.1:1"
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def provider(self) -> Provider:
-        return Provider(name=self.name, kind=ProviderKind.OLLAMA, lane=Lane.OLLAMA, url="http://127.0.0.1:1")
+        return Provider(name=self.name, kind=ProviderKind.OLLAMA, lane=Lane.OLLAMA, url=self.url)
 
     async def discover(self) -> tuple[ProviderState, Sequence[Model]]:
         names, gate = self.names, self.gate
@@ -72,6 +73,19 @@ async def test_models_of_a_provider_that_went_down_stay_as_last_known() -> None:
         assert [(model.provider_up, model.resident) for model in discovery.models] == [(False, None)]
     source.up = True
     assert (await registry.refresh()).models[0].provider_up
+
+
+async def test_a_registry_of_other_providers_remembers_those_that_are_asked_at_the_same_place() -> None:
+    sources = [ToldSource(name, [f"{name}:1"]) for name in ("here", "moved", "gone")]
+    before = Registry(sources)
+    await before.refresh()
+    after = [ToldSource("here", up=False), ToldSource("moved", up=False, url="http://127.0.0.1:2"), ToldSource("new")]
+    registry = Registry(after)
+    registry.remember(before.heard())
+    models = (await registry.refresh()).models
+    assert [(str(model.ref), model.provider_up) for model in models] == [("here:here:1", False)]
+    after[0].names, after[0].up = ["here:2"], True
+    assert [str(model.ref) for model in (await registry.refresh()).models] == ["here:here:2"]
 
 
 async def test_a_source_that_hangs_or_fails_does_not_take_the_others_along() -> None:

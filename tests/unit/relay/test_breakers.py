@@ -143,3 +143,12 @@ def test_a_standing_says_what_led_to_it() -> None:
     breakers.failed(KEY, failure=F.GONE, now_s=0, trial=False, message="model not found")
     standing = breakers.standing(KEY, now_s=0)
     assert (standing.state, standing.failure, standing.message) == (State.HELD, F.GONE, "model not found")
+
+
+def test_what_a_provider_did_is_not_held_against_the_one_in_its_place() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, failure=F.AUTH)
+    breakers.forget("lab")
+    assert state(breakers, now_s=0) is State.HELD
+    breakers.forget("ollama")
+    assert state(breakers, now_s=0) is State.READY

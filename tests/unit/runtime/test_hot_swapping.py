@@ -81,11 +81,15 @@ class World:
     canary_trouble: RolegateError | None = None
     other_registry: Registry | None = None
     said: list[str] = field(default_factory=list)
+    looks_every_s: float = 0.01
+    noticed: str = ""
+    noticings: int = 0
     controller: Controller = field(init=False)
 
     def __post_init__(self) -> None:
         effects = replace(
             self.recorder.effects(),
+            noticed=self.notice,
             read=self.read,
             persist=self.persist,
             facts=lambda _: self.other_registry,
@@ -101,8 +105,8 @@ class World:
             effects=effects,
             clock=self.machine,
             log=self.notes,
-            await_s=0.01,
-            refresh_s=0.01,
+            await_s=self.looks_every_s,
+            refresh_s=self.looks_every_s,
         )
 
     def read(self, profile: str | None) -> Configuration:
@@ -110,6 +114,10 @@ class World:
         if isinstance(found, Exception):
             raise found
         return replace(found, profile=profile or None)
+
+    def notice(self) -> str:
+        self.noticings += 1
+        return self.noticed
 
     def persist(self, profile: str | None) -> None:
         if self.persist_trouble is not None:
@@ -161,9 +169,11 @@ async def a_world(
     policy: Policy | None = None,
     hot_swap: bool = True,
     watched: bool = False,
+    looks_every_s: float = 0.01,
 ) -> AsyncIterator[World]:
     configuration = a_configuration(folder, *(roles or [prefers("a", "b")]), hot_swap=hot_swap)
-    world = World(source=source or two(), disk={"": replace(configuration, policy=policy or Policy(preload="never"))})
+    disk: dict[str, Configuration | Exception] = {"": replace(configuration, policy=policy or Policy(preload="never"))}
+    world = World(source=source or two(), disk=disk, looks_every_s=looks_every_s)
     await world.controller.start()
     watching = asyncio.create_task(world.controller.watch()) if watched else None
     yield world
@@ -204,6 +214,15 @@ async def test_roles_that_come_and_go_are_changed_roles(tmp_path: Path) -> None:
         assert (await world.controller.reload()).changed_roles == ("critic", "writer")
 
 
+async def test_the_cause_of_a_reload_is_what_changed_on_disk_if_anything_did(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        for number, noticed, cause in ((2, "models.json changed", "models.json changed"), (3, "", "asked to reload")):
+            world.noticed = noticed
+            world.edit(prefers("b") if number == 2 else prefers("a"))
+            await world.controller.reload()
+            assert (world.live.number, world.live.cause) == (number, cause)
+
+
 async def test_what_is_wrong_with_an_edit_is_raised_told_once_and_remembered(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,10 +259,22 @@ async def test_whatever_goes_wrong_with_an_edit_nothing_is_raised_at_the_watch(
         assert world.live.number == 1
 
 
+async def test_an_edit_that_could_not_be_stored_is_the_last_error_until_one_comes_through(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_world(tmp_path) as world:
+        world.controller.not_stored(RolegateError("the disk is full"), cause="profile a was to be written over HTTP")
+        assert world.controller.last_error == "the disk is full"
+        assert "an edit could not be stored" in caplog.messages
+        await world.controller.reload()
+        assert not world.controller.last_error
+
+
 async def test_before_the_first_plan_there_is_nothing_to_swap(tmp_path: Path) -> None:
     world = World(source=two(), disk={"": a_configuration(tmp_path, prefers("a"), hot_swap=True)})
     with pytest.raises(GatewayStarting):
         await world.controller.reload()
+    assert world.noticings == 0
 
 
 async def test_with_hot_swap_off_nothing_swaps_and_the_way_to_enable_it_is_told(tmp_path: Path) -> None:
@@ -373,6 +404,17 @@ async def test_a_look_that_somebody_else_asked_for_is_followed_too(tmp_path: Pat
         watching.cancel()
 
 
+async def test_news_are_followed_without_the_pause_that_is_made_after_a_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.runtime.controller.PAUSE_S", 3_600.0)
+    async with a_world(tmp_path, watched=True, looks_every_s=3_600.0) as world:
+        for number, models in ((2, [a_model("ollama:b:1b")]), (3, two().models), (4, [a_model("ollama:a:1b")])):
+            world.source.models = models
+            await world.controller.look()
+            await until(lambda number=number: world.live.number == number)  # type: ignore[misc]
+
+
 async def test_a_model_that_no_role_uses_swaps_nothing_and_can_be_asked_for(tmp_path: Path) -> None:
     async with a_world(tmp_path, watched=True) as world:
         assert "ollama:new:1b" not in world.live.references
@@ -444,8 +486,23 @@ async def test_a_swap_without_the_canarys_consent_does_not_happen(tmp_path: Path
         assert world.said == ["token of ollama:b:1b for planner"]
         assert world.live.number == 1
         assert world.notes.kept[-1].outcome == "vetoed"
+        assert world.pending() == Pending(profile=None, changed_roles=("planner",))
         world.canary_trouble = None
         assert (await world.controller.reload()).generation == 2
+        assert world.pending() is None
+
+
+async def test_a_canary_tries_what_a_provider_has_that_is_reached_elsewhere_now(tmp_path: Path) -> None:
+    policy = Policy(canary="generate", preload="never")
+    async with a_world(tmp_path, prefers("a"), policy=policy) as world:
+        for max_parallel, url, said in (
+            (3, "http://127.0.0.1:11434", []),
+            (3, "http://127.0.0.1:7", ["token of ollama:a:1b for planner"]),
+        ):
+            provider = a_provider(url=url, max_parallel=max_parallel)
+            world.other_registry = Registry([SteeredSource(*two().models, provider=provider)])
+            assert (await world.controller.reload()).swapped
+            assert world.said == said
 
 
 async def test_a_backend_made_for_a_swap_that_fails_is_closed(tmp_path: Path) -> None:
@@ -481,6 +538,23 @@ async def test_models_that_no_role_needs_any_more_are_let_go_of_when_the_old_gen
             await asyncio.sleep(0)
             assert world.said == []
         await until(lambda: world.said == ["unload ollama:a:1b under 2"])
+
+
+async def test_a_model_that_an_older_generation_still_answers_with_is_not_let_go_of(tmp_path: Path) -> None:
+    source = SteeredSource(*(a_model(f"ollama:{name}:1b", resident_context=8_192) for name in ("a", "b")))
+    policy = Policy(preload="never", unload="after_idle")
+    async with a_world(tmp_path, prefers("a", parameters={"seed": 1}), policy=policy, source=source) as world:
+        with world.switchboard.admit() as first:
+            world.edit(prefers("a", parameters={"seed": 2}))
+            await world.controller.reload()
+            with world.switchboard.admit() as second:
+                world.edit(prefers("b"))
+                await world.controller.reload()
+                assert world.switchboard.draining == (first, second)
+            await until(second.discarded.is_set)
+            await asyncio.sleep(0)
+            assert world.said == []
+        await until(lambda: world.said == ["unload ollama:a:1b under 3"])
 
 
 async def test_another_address_of_a_provider_is_a_swap_though_the_plan_is_the_same(tmp_path: Path) -> None:

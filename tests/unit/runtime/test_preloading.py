@@ -109,6 +109,8 @@ def test_what_only_the_plan_before_used_is_unloaded_once_for_all_its_names() -> 
         model("cold"),
     ]
     before, now = a_plan(one=["ollama:a", "ollama:cold"], two=["ollama:b"]), a_plan(one=["ollama:b"])
-    assert [str(one.ref) for one in to_unload(before, now, discovery=a_discovery(models))] == ["ollama:a"]
+    assert [str(one.ref) for one in to_unload(before, serving=[now], discovery=a_discovery(models))] == ["ollama:a"]
     same = a_plan(one=["ollama:a2"])
-    assert to_unload(before, same, discovery=a_discovery(models))[0].ref.name == "b"
+    assert to_unload(before, serving=[same], discovery=a_discovery(models))[0].ref.name == "b"
+    draining = a_plan(one=["ollama:a"])
+    assert to_unload(before, serving=[now, draining], discovery=a_discovery(models)) == ()

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 
 import pytest
 
@@ -71,3 +72,37 @@ def test_libraries_are_heard_from_warnings_on_and_the_gateway_from_its_level() -
         "WARNING httpx: trouble",
         "INFO    x: news",
     ]
+
+
+class Reader(io.StringIO):
+    """A stream that says when something was written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        done = super().write(text)
+        self.written.set()
+        return done
+
+
+def test_a_line_is_written_at_once_with_those_that_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.telemetry.logs.TOGETHER_S", 3_600.0)
+    stream = Reader()
+    together = ("gateway.requests",)
+    with logging_to(stream, form="text", level=logging.INFO, redactor=Redactor(), together=together):
+        logging.getLogger("gateway.requests").info("first")
+        logging.getLogger("gateway.requests").info("second")
+        logging.getLogger("gateway.runtime").info("plan is live")
+        assert stream.written.wait(20)
+        logging.getLogger("gateway.requests").info("third")
+    said = [line.rsplit(": ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert said == ["first", "second", "plan is live", "third"]
+
+
+def test_the_lines_of_requests_are_written_without_anything_else_that_happens() -> None:
+    stream = Reader()
+    with logging_to(stream, form="text", level=logging.INFO, redactor=Redactor(), together=("gateway.requests",)):
+        logging.getLogger("gateway.requests").info("first")
+        assert stream.written.wait(20)

@@ -20,11 +20,11 @@ from gateway.relay.http_connection import HttpResponse
 from gateway.relay.inquiry import Operation
 from gateway.relay.lane import Call
 from gateway.relay.loads import Load, Loads
+from gateway.relay.moulds import Moulds
 from gateway.relay.openai_embedding import openai_embed, read_openai_embeddings
 from gateway.relay.openai_text import TextReader, refused_text
 from gateway.relay.openai_wire import ChunkReader, chunk_of
 from gateway.relay.sse import SseParser
-from gateway.relay.text_chunks import Moulds
 
 
 class OpenAILane:

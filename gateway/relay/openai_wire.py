@@ -10,8 +10,9 @@ from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify
 from gateway.relay.event import Event, EventKind
+from gateway.relay.moulds import Moulds
 from gateway.relay.sse import raw_frame
-from gateway.relay.text_chunks import Mould, Moulds, TextChunks
+from gateway.relay.text_chunks import Mould, TextChunks
 
 _CONTENT_KEYS: Final = frozenset(
     {
@@ -62,6 +63,7 @@ class ChunkReader:
         "_mould",
         "_moulds",
         "_open",
+        "_opening",
         "_said",
         "_text_chunks",
         "done",
@@ -95,6 +97,7 @@ class ChunkReader:
         self._said = False
         self._looks = _LOOKS
         self._mould: Mould | None = None
+        self._opening: Mapping[str, object] | None = None
         self._text_chunks: TextChunks | None = None
         self.finished = False
         self.done = False
@@ -103,12 +106,22 @@ class ChunkReader:
     def begin(self, data: bytes, at: int) -> tuple[Event | None, int]:
         """See ``Reader.begin``."""
         if self._mould is None or self._text_chunks is None or self._ended or self.done:
-            return None, at
+            event = None if self._begun or self._framing else self._at_once(data)
+            return event, at if event is None else len(data)
         tokens, place = self._mould.cut(data, at)
         if not tokens:
             return None, at
         event = self._text_chunks.event(tokens)
         return (None, at) if event is None else (event, place)
+
+    def _at_once(self, data: bytes) -> Event | None:
+        """The event of a whole answer, for a caller who does not stream, if it is like the model's last one."""
+        chunk = self._moulds.whole(self._model_key, data) if self._moulds is not None else None
+        if chunk is None or (chunk["usage"] and not _is_usage(chunk["usage"])):
+            return None
+        chunk = self._mended(chunk)
+        self._begun = self._said = self.finished = self.done = True
+        return Event(EventKind.CONTENT, chunk, finished=True)
 
     def frames(self, data: bytes) -> bytes:
         """See ``Reader.frames``."""
@@ -174,6 +187,8 @@ class ChunkReader:
         if self._begun and not split_usage:
             if not self._framing:
                 # What stands in every chunk is taken from the first.
+                if kind is EventKind.FINISH and data:
+                    self._keep_ends(chunk)
                 return Event(kind, chunk, finished=finished)
             if data and self._agrees(chunk):
                 return Event(kind, chunk, raw_frame(data), finished)
@@ -185,6 +200,7 @@ class ChunkReader:
             mended["choices"] = [{**choices[0], "delta": {"role": "assistant", **first}}, *choices[1:]]
         if not self._begun:
             self._begun = True
+            self._opening = chunk if data else None
             self._recall_mould(chunk)
         return Event(kind, mended, finished=finished)
 
@@ -195,6 +211,11 @@ class ChunkReader:
         known = self._moulds.recall(self._model_key, answer_id=self._id, created=self._created, framing=self._framing)
         if known is not None:
             self._mould, self._text_chunks = known
+
+    def _keep_ends(self, finish: Mapping[str, object]) -> None:
+        """For the model's next answer, which may come at once."""
+        if self._opening is not None and self._moulds is not None:
+            self._moulds.keep_ends(self._model_key, opening=self._opening, finish=finish)
 
     def _look_for_mould(self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, data: bytes) -> None:
         """Most chunks of an answer differ in their text only. Once one of them has been read, the others need not be."""

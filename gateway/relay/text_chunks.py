@@ -1,8 +1,8 @@
 """The chunk that nearly every chunk of a stream is: one more piece of text, and nothing else that was not said before."""
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import orjson
 
@@ -10,9 +10,6 @@ from gateway.relay.event import Event, EventKind
 
 _TEXT: Final = re.compile(rb'"delta":\s*\{\s*"content":\s*("(?:[^"\\]|\\.)*")\s*\}')
 _OPENS: Final = b'"delta":{"content":'
-_PLAIN_ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
-"""Stands in JSON as it is, and is no number."""
-_KNOWN_MODELS: Final = 1024
 _WINDOW_BYTES: Final = 8 * 1024
 """How far texts are looked for at once."""
 
@@ -33,7 +30,7 @@ class TextChunks:
     def event(self, tokens: Sequence[bytes]) -> Event | None:
         """The chunks for texts that stand in upstream's JSON as ``tokens``, as one event; ``None`` if one of them is no text, or
         an empty one."""
-        text = _text(tokens)
+        text = text_in(tokens)
         if not text:
             return None
         if not self._framing:
@@ -42,7 +39,7 @@ class TextChunks:
 
     def frames(self, tokens: Sequence[bytes]) -> bytes:
         """The frame alone of each chunk, one after the other; empty where ``event`` gives ``None``."""
-        return self._framed(tokens) if _text(tokens) else b""
+        return self._framed(tokens) if text_in(tokens) else b""
 
     def _chunk(self, text: str) -> dict[str, object]:
         return {**self._head, "choices": [{"index": 0, "delta": {"content": text}, **self._choice}]}
@@ -114,49 +111,7 @@ class Mould:
         return Mould(before=before, after=self._after)
 
 
-class _Kept(NamedTuple):
-    mould: Mould
-    answer_id: str
-    created: int
-    head: Mapping[str, object]
-    choice: Mapping[str, object]
-
-
-class Moulds:
-    """The mould of each model's latest answer. The next answer's differs in its id and its time only, so that it need not be
-    looked for again."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Hashable, _Kept] = {}
-
-    def keep(self, model: Hashable, mould: Mould, *, head: Mapping[str, object], choice: Mapping[str, object]) -> None:
-        """``head`` and ``choice`` are those of ``TextChunks``."""
-        answer_id, created = head["id"], head["created"]
-        if isinstance(answer_id, str) and isinstance(created, int) and _PLAIN_ID.fullmatch(answer_id):
-            if len(self._kept) >= _KNOWN_MODELS:
-                self._kept.clear()
-            self._kept[model] = _Kept(mould, answer_id, created, head, choice)
-
-    def recall(
-        self, model: Hashable, *, answer_id: str, created: int, framing: bool
-    ) -> tuple[Mould, TextChunks] | None:
-        """For an answer with this id and time, as upstream gave them."""
-        kept = self._kept.get(model)
-        if kept is None or not _PLAIN_ID.fullmatch(answer_id):
-            return None
-        mould: Mould | None = kept.mould
-        if (answer_id, created) != (kept.answer_id, kept.created):
-            mould = kept.mould.renewed(
-                known=(b'"%b"' % kept.answer_id.encode(), b"%d" % kept.created),
-                new=(b'"%b"' % answer_id.encode(), b"%d" % created),
-            )
-        if mould is None:
-            return None
-        head = {**kept.head, "id": answer_id, "created": created} if framing else kept.head
-        return mould, TextChunks(head=head, choice=kept.choice, framing=framing)
-
-
-def _text(tokens: Sequence[bytes]) -> str:
+def text_in(tokens: Sequence[bytes]) -> str:
     """The text that stands in these tokens, one after the other; empty if one of them is no text, or an empty one."""
     try:
         if len(tokens) == 1:

@@ -23,6 +23,7 @@ from gateway.relay.batch import Reader, Splitter, read_batch
 from gateway.relay.event import Event, EventKind
 from gateway.relay.gather import Gathered
 from gateway.relay.lines import LineBuffer
+from gateway.relay.moulds import Moulds
 from gateway.relay.ollama_generate import GenerateReader
 from gateway.relay.ollama_wire import NativeReader
 from gateway.relay.openai_text import TextReader
@@ -30,7 +31,6 @@ from gateway.relay.openai_wire import ChunkReader
 from gateway.relay.outgoing import Outgoing
 from gateway.relay.shortcut import Shortcut
 from gateway.relay.sse import SseParser
-from gateway.relay.text_chunks import Moulds
 from gateway.relay.wire import ChatWire
 
 both_forms = pytest.mark.parametrize("form", ["short", pytest.param("long", marks=pytest.mark.soak)])

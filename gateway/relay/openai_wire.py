@@ -112,7 +112,10 @@ class ChunkReader:
         if not tokens:
             return None, at
         event = self._text_chunks.event(tokens)
-        return (None, at) if event is None else (event, place)
+        if event is None:
+            return None, at
+        self._said = True
+        return event, place
 
     def _at_once(self, data: bytes) -> Event | None:
         """The event of a whole answer, for a caller who does not stream, if it is like the model's last one."""
@@ -124,7 +127,7 @@ class ChunkReader:
         return Event(EventKind.CONTENT, chunk, finished=True)
 
     def frames(self, data: bytes) -> bytes:
-        """See ``Reader.frames``."""
+        """See ``Reader.frames``. Only used once there has been text."""
         if self._mould is None or self._text_chunks is None or self._ended or self.done:
             return b""
         tokens, place = self._mould.cut(data, 0)

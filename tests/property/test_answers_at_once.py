@@ -179,3 +179,11 @@ def test_an_answer_like_the_last_is_read_as_one_event(opening: Mapping[str, Any]
         assert isinstance(message, list)
         assert message[0]["message"]["content"] == f"{opening['content']} it is so"
         assert (one.completion["id"], one.completion["usage"]) == (answer_id, usage)
+
+
+def test_text_that_is_found_without_reading_its_chunk_counts_as_said() -> None:
+    head = {"id": "x", "created": 1, "model": "m"}
+    events = told(["", "", "so"], head=head, opening={"role": "assistant"}, finish={}, usage=None, spaced=False)
+    heard = Heard(b"data: {not JSON\n\n" + b"".join(events[1:]), moulds=Moulds())
+    assert heard.failed is None
+    assert (heard.reader.skipped, heard.reader.finished) == (1, True)

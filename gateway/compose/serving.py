@@ -70,6 +70,8 @@ GREETING: Final = b'{"model":"%s","messages":[{"role":"user","content":"Say hell
 def serve(options: Options, *, announce: Announce) -> int:
     """Run the gateway until it is told to stop; the exit code. Raises ``RolegateError`` when it cannot start."""
     workspace = Workspace.open(options)
+    # Before anything is read, so that no edit falls between the two.
+    watch = Watch(folder=workspace.config_folder, state_folder=workspace.state_folder)
     configuration = workspace.configuration()
     settings = configuration.gateway
     secrets = [key for one in configuration.providers if (key := workspace.environment.provider_key(one.name))]
@@ -90,7 +92,8 @@ def serve(options: Options, *, announce: Announce) -> int:
             # What goes wrong in a request is logged where it is known; their own words would repeat it, traceback and all.
             for name in ("uvicorn.error", "LiteLLM", "LiteLLM Router"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-            runner.run(_Serving(workspace, announce=announce, redactor=redactor).run(listener))
+            serving = _Serving(workspace, watch=watch, announce=announce, redactor=redactor)
+            runner.run(serving.run(listener))
     return 0
 
 
@@ -133,14 +136,14 @@ def _fetch_missing(workspace: Workspace, *, announce: Announce) -> None:
 class _Serving:
     """One run of the gateway."""
 
-    def __init__(self, workspace: Workspace, *, announce: Announce, redactor: Redactor) -> None:
+    def __init__(self, workspace: Workspace, *, watch: Watch, announce: Announce, redactor: Redactor) -> None:
         self._workspace = workspace
         self._redactor = redactor
         self._journal = journal_of(workspace.state_folder, redactor=redactor)
         self._generations = generation_log_of(workspace.state_folder, redactor=redactor)
         self._announce = announce
         self._configuration = workspace.configuration()
-        self._watch = Watch(folder=workspace.config_folder, state_folder=workspace.state_folder)
+        self._watch = watch
         self._clock = SystemClock()
         self._switchboard = Switchboard()
         self._breakers = Breakers()
@@ -254,12 +257,9 @@ class _Serving:
             tasks.create_task(self._follow_edits(controller))
 
     async def _follow_edits(self, controller: Controller) -> None:
-        try:
-            async with aclosing(self._watch.edits()) as edits:
-                async for cause in edits:
-                    await controller.edited(cause=cause)
-        except Exception:  # noqa: BLE001  (requests are served all the same)
-            _log.exception("files are not watched any more; the admin routes still take up what is asked of them")
+        async with aclosing(self._watch.edits(ailing=controller.ailing)) as edits:
+            async for cause in edits:
+                await controller.edited(cause=cause)
 
     async def _greet(self, *, relay: Relay, generation: Generation) -> None:
         roles = generation.roles

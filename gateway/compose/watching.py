@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from watchfiles import Change, awatch
 from gateway.config.document import SUFFIXES
 from gateway.config.layers import PROFILES_FOLDER
 from gateway.config.profiles import STATE_FILE
+from gateway.config.regular_file import Unreadable, read_regular_file
 
 _log = logging.getLogger(__name__)
 
@@ -26,13 +28,17 @@ STEP_MS: Final = 50
 _NAMED: Final = 3
 """How many changed files a cause names."""
 
-_Sign = tuple[int, int, int] | str
+_MOST_CHOICE_BYTES: Final = 1_024
+"""What is read of the active profile; a name is shorter."""
+
+_Sign = tuple[int, ...] | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
-    """The files as they are: a sign each that changes with the content. ``homes`` are the folders that they lie in; ``places``
-    these and those in which such a folder may appear, each with what tells it from another of that name."""
+    """The files as they are: a sign each that changes with the content and with who may read it. ``homes`` are the folders that
+    they lie in; ``places`` these and those in which such a folder may appear, each with what tells it from another of that
+    name."""
 
     signs: Mapping[str, _Sign]
     homes: frozenset[Path]
@@ -64,18 +70,35 @@ class Watch:
             yield
             self._known = replace(self._known, signs={**self._known.signs, STATE_FILE: self._active_profile()})
 
-    async def edits(self) -> AsyncGenerator[str, None]:
-        """What changed, in words, each time that something did. Ends when it is cancelled."""
+    async def edits(self, *, ailing: Callable[[str], None] | None = None) -> AsyncGenerator[str, None]:
+        """What changed, in words, each time that something did. Ends when it is cancelled. ``ailing`` hears why the files cannot
+        be looked at, which is tried again every ``poll_s``; and the empty text once they can."""
+        ails = ""
         while True:
-            changed = await asyncio.to_thread(self.changed)
-            if changed:
-                yield changed
+            try:
+                async with aclosing(self._looks()) as looks:
+                    async for changed in looks:
+                        if ails and ailing is not None:
+                            ailing("")
+                        ails = ""
+                        if changed:
+                            yield changed
+            except Exception as error:  # noqa: BLE001  (whatever one look met, later edits have to be seen)
+                if not ails:
+                    _log.exception("the files of the configuration cannot be looked at; it is tried again")
+                ails = f"the files of the configuration cannot be looked at: {str(error) or type(error).__name__}"
+                if ailing is not None:
+                    ailing(ails)
+                await asyncio.sleep(self._poll_s)
+
+    async def _looks(self) -> AsyncGenerator[str, None]:
+        """What each look finds changed, mostly nothing."""
+        while True:
+            yield await asyncio.to_thread(self.changed)
             places = self._known.places
             async with aclosing(self._stirrings(places)) as stirrings:
                 async for _ in stirrings:
-                    changed = await asyncio.to_thread(self.changed)
-                    if changed:
-                        yield changed
+                    yield await asyncio.to_thread(self.changed)
                     if self._known.places != places:
                         break
 
@@ -135,13 +158,11 @@ class Watch:
             files = _files_in(folder)
             if files is None:
                 continue
-            homes |= {folder, folder.resolve()}
+            homes |= {folder, _real(folder)}
             for file in files:
-                sign = _sign_of(file)
-                if sign is not None:
-                    signs[str(file.relative_to(self._folder))] = sign
-                if file.is_symlink():
-                    homes.add(_standing(file.resolve().parent))
+                signs[str(file.relative_to(self._folder))] = _sign_of(file)
+                if _is_link(file):
+                    homes.add(_standing(_real(file).parent))
         above = {_standing(self._state_file.parent), _standing(self._folder.parent)}
         numbers = {place: _number(place) for place in homes | above}
         places = {place: number for place, number in numbers.items() if number is not None}
@@ -149,11 +170,10 @@ class Watch:
 
     def _active_profile(self) -> str:
         try:
-            return self._state_file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            return f"({error.errno})"
+            content = read_regular_file(self._state_file, at_most_bytes=_MOST_CHOICE_BYTES)
+        except Unreadable as error:
+            return f"({error.found})"
+        return content.decode("utf-8", "replace")
 
 
 def _files_in(folder: Path) -> list[Path] | None:
@@ -163,12 +183,17 @@ def _files_in(folder: Path) -> list[Path] | None:
     return None
 
 
-def _sign_of(file: Path) -> _Sign | None:
+def _sign_of(file: Path) -> _Sign:
     try:
         found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    except OSError as error:
+        return f"({error.errno})"
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode
+
+
+def _real(place: Path) -> Path:
+    """Where links lead from ``place``, as far as this user may follow them; ``Path.resolve`` fails for links in a circle."""
+    return Path(os.path.realpath(place))
 
 
 def _number(folder: Path) -> int | None:
@@ -180,6 +205,19 @@ def _number(folder: Path) -> int | None:
 
 def _standing(folder: Path) -> Path:
     """``folder``, or what of it is there."""
-    while not folder.is_dir() and folder != folder.parent:
+    while not _is_folder(folder) and folder != folder.parent:
         folder = folder.parent
     return folder
+
+
+def _is_folder(place: Path) -> bool:
+    """Not so for what this user cannot get to either."""
+    with suppress(OSError):
+        return place.is_dir()
+    return False
+
+
+def _is_link(file: Path) -> bool:
+    with suppress(OSError):
+        return file.is_symlink()
+    return False

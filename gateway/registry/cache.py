@@ -25,9 +25,9 @@ _DESCRIPTIONS: Final = (
 )
 _LESSONS: Final = (
     "CREATE TABLE lessons"
-    " (provider TEXT NOT NULL, digest TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (provider, digest))"
+    " (place TEXT NOT NULL, digest TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (place, digest))"
 )
-_LAYOUTS: Final = (("descriptions", 1, _DESCRIPTIONS), ("lessons", 1, _LESSONS))
+_LAYOUTS: Final = (("descriptions", 1, _DESCRIPTIONS), ("lessons", 2, _LESSONS))
 """Each table's name, layout and shape. A layout is raised when the shape changes; rows of another one are begun again."""
 
 _PASSING: Final = frozenset(
@@ -48,7 +48,7 @@ _BUSY_PAUSE_S: Final = 0.01
 
 
 class CapabilityCache:
-    """Descriptions by manifest digest and server version, and lessons by provider and digest, in an SQLite file that other parts
+    """Descriptions by manifest digest and server version, and lessons by place and digest, in an SQLite file that other parts
     and processes may share.
 
     A file that is no database is put aside and begun anew; one that cannot be opened, read or written is done without until it
@@ -83,13 +83,13 @@ class CapabilityCache:
             self._kept(lambda connection: _write(connection, rows))
 
     def lessons(self) -> dict[tuple[str, str], str]:
-        """Every lesson that is kept, by provider and digest."""
+        """Every lesson that is kept, by place and digest."""
         nothing: list[tuple[str, str, object]] = []
         rows = self._guarded(
-            lambda connection: connection.execute("SELECT provider, digest, content FROM lessons").fetchall(),
+            lambda connection: connection.execute("SELECT place, digest, content FROM lessons").fetchall(),
             otherwise=nothing,
         )
-        return {(provider, digest): content for provider, digest, content in rows if isinstance(content, str)}
+        return {(place, digest): content for place, digest, content in rows if isinstance(content, str)}
 
     def keep_lessons(self, changed: Mapping[tuple[str, str], str]) -> bool:
         """Keep these instead of what was kept under the same keys; empty text removes. False where it is worth another try."""
@@ -228,7 +228,7 @@ def _write(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, bytes]
 
 def _write_lessons(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, str]]) -> None:
     with connection:
-        connection.executemany("DELETE FROM lessons WHERE provider = ? AND digest = ?", [row[:2] for row in rows])
+        connection.executemany("DELETE FROM lessons WHERE place = ? AND digest = ?", [row[:2] for row in rows])
         connection.executemany("INSERT INTO lessons VALUES (?, ?, ?)", [row for row in rows if row[2]])
 
 

@@ -20,7 +20,7 @@ FAILED_LOAD_S: Final = 86_400.0
 _SHOWN_CHARACTERS: Final = 200
 
 WeightsKey: TypeAlias = tuple[str, str]
-"""Provider, and the digest of what it serves."""
+"""A provider's address and its name, and the digest of what it serves there."""
 
 
 class LessonStore(Protocol):
@@ -74,10 +74,10 @@ _UNTAUGHT: Final[Mapping[str, str]] = MappingProxyType({})
 class Corrections:
     """Features that models refused and loads that failed, from the moment they are told.
 
-    They belong to a digest on a provider, and to the version of its server: another one of either begins without them. A
-    failed load is forgotten as well once the model is seen loaded with that context or a larger one, when ``forget_loads`` is
-    told so, or after ``FAILED_LOAD_S``. ``now_s`` tells the time since the epoch. Belongs to one event loop; implements the
-    relay's ``Refusals``.
+    They belong to a digest on a provider at one address, and to the version of its server: another one of any of them begins
+    without them, so that what one machine could not do is not held against the next. A failed load is forgotten as well once
+    the model is seen loaded with that context or a larger one, when ``forget_loads`` is told so, or after ``FAILED_LOAD_S``.
+    ``now_s`` tells the time since the epoch. Belongs to one event loop; implements the relay's ``Refusals``.
     """
 
     def __init__(self, *, store: LessonStore | None = None, now_s: Callable[[], float] = time.time) -> None:
@@ -117,13 +117,14 @@ class Corrections:
     def forget_loads(self, model: Model, *, context_tokens: int | None = None) -> None:
         """The model was loaded with this context, or somebody asks for it to be loaded whatever happened (``None``): what its
         failed loads up to this context taught is no longer true from the next look on."""
-        for lessons in (self._fresh.get(model.ref), self._kept.get(_key(model))):
+        kept = [key for key in self._kept if _is_of(key, model)]
+        for lessons in (self._fresh.get(model.ref), *map(self._kept.get, kept)):
             if lessons is None or not lessons.loads:
                 continue
             for known in list(lessons.loads):
                 if context_tokens is None or known <= context_tokens:
                     del lessons.loads[known]
-            self._changed.add(_key(model))
+            self._changed.update(kept)
 
     def take_news(self) -> tuple[News, ...]:
         """What has come and gone since this was asked last, once."""
@@ -154,7 +155,7 @@ class Corrections:
         """The models of a look, as they are known with everything that was taught."""
         if not (self._kept or self._fresh or self._refused or self._failed):
             return tuple(models)
-        versions = {state.provider.name: state.version for state in states}
+        servers = {state.provider.name: state for state in states}
         refused: dict[ModelRef, Mapping[str, str]] = {
             ref: {name: one.words for name, one in lessons.refused.items()}
             for ref, lessons in self._fresh.items()
@@ -163,7 +164,7 @@ class Corrections:
         failed: set[ModelRef] = set()
         corrected = []
         for model in models:
-            lessons = self._lessons(model, version=versions.get(model.ref.provider, ""))
+            lessons = self._lessons(model, server=servers[model.ref.provider])
             if lessons is None:
                 corrected.append(model)
                 continue
@@ -176,9 +177,9 @@ class Corrections:
         self._refused, self._failed = refused, frozenset(failed)
         return tuple(corrected)
 
-    def _lessons(self, model: Model, *, version: str) -> _Lessons | None:
+    def _lessons(self, model: Model, *, server: ProviderState) -> _Lessons | None:
         """What holds of ``model`` now. ``None`` where that is nothing."""
-        key = _key(model)
+        key, version = _key(model, url=server.provider.url), server.version
         known = self._kept.get(key)
         fresh = self._fresh.pop(model.ref, None)
         if known is not None and version and known.version and known.version != version:
@@ -193,13 +194,13 @@ class Corrections:
         if version and known.version != version:
             known.version = version
             self._changed.add(key)
-        self._age(known, model=model)
+        self._age(known, model=model, key=key)
         if not known:
             self._drop(key)
             return None
         return known
 
-    def _age(self, lessons: _Lessons, *, model: Model) -> None:
+    def _age(self, lessons: _Lessons, *, model: Model, key: WeightsKey) -> None:
         """Forget what is too old, and loads that have succeeded since."""
         now_s = self._now_s()
         if not model.digest:
@@ -210,7 +211,7 @@ class Corrections:
             succeeded = loaded is not None and (loaded.context_tokens or context_tokens) >= context_tokens
             if succeeded or load.at_s + FAILED_LOAD_S < now_s:
                 del lessons.loads[context_tokens]
-                self._changed.add(_key(model))
+                self._changed.add(key)
 
     def _drop(self, key: WeightsKey) -> None:
         self._kept.pop(key, None)
@@ -223,9 +224,18 @@ class Corrections:
         self._news.extend(News(ref=ref, learned=False) for ref in sorted(self._failed - failed, key=str))
 
 
-def _key(model: Model) -> WeightsKey:
+def _key(model: Model, *, url: str | None) -> WeightsKey:
     """A model without a digest goes by its name, and is not kept: the digest's place is then empty for the store."""
-    return (model.ref.provider, model.digest) if model.digest else (f"{model.ref}", "")
+    return f"{url or '-'} {_whose(model)}", model.digest
+
+
+def _is_of(key: WeightsKey, model: Model) -> bool:
+    """Whether it is the key of ``model`` at any address."""
+    return key[1] == model.digest and key[0].partition(" ")[2] == _whose(model)
+
+
+def _whose(model: Model) -> str:
+    return model.ref.provider if model.digest else str(model.ref)
 
 
 def _corrected(model: Model, lessons: _Lessons) -> Model:

@@ -69,16 +69,17 @@ class _Gate:
 
 
 class Admission:
-    """The gates of all providers that have a limit. Outlives plans and generations."""
+    """The gates of all providers that have a limit, one for each address that a provider has had. Outlives plans and
+    generations."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._gates: dict[str, _Gate] = {}
+        self._gates: dict[tuple[str, str | None], _Gate] = {}
 
     def counts(self, provider: str) -> tuple[int, int]:
-        """How many requests a provider with a limit has under way, and how many wait."""
-        gate = self._gates.get(provider)
-        return (gate.taken, len(gate.waiting)) if gate else (0, 0)
+        """How many requests a provider with a limit has under way, and how many wait; at all its addresses."""
+        gates = [gate for (name, _), gate in self._gates.items() if name == provider]
+        return sum(gate.taken for gate in gates), sum(len(gate.waiting) for gate in gates)
 
     async def enter(self, provider: Provider, *, left_s: float) -> Place:
         """A place, at once or when it is this request's turn.
@@ -89,9 +90,10 @@ class Admission:
         now_s = self._clock.monotonic()
         if provider.max_parallel is None:
             return Place(None, begun_s=now_s)
-        gate = self._gates.get(provider.name)
+        where = provider.name, provider.url
+        gate = self._gates.get(where)
         if gate is None:
-            gate = self._gates[provider.name] = _Gate(clock=self._clock)
+            gate = self._gates[where] = _Gate(clock=self._clock)
         gate.adjust(provider.max_parallel)
         if gate.free:
             gate.taken += 1

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from gateway.domain.failure import FAILURE_RULES, FailureClass
-from gateway.domain.model import ModelRef
+from gateway.domain.model import Lane, ModelRef, Provider
 from gateway.domain.plan import Deployment
 
 FAILURES_TO_OPEN: Final = 3
@@ -19,15 +19,22 @@ LONGEST_HOLD_S: Final = 3600.0
 
 
 class BreakerKey(NamedTuple):
-    """A deployment as failures see it: provider, model and load profile, in whatever role."""
+    """A deployment as failures see it: provider, model and load profile, in whatever role, and how the provider is reached. What
+    one server did is not held against the one that the provider's name leads to after an edit."""
 
     provider: str
     model: str
     context_tokens: int | None
+    lane: Lane
+    url: str | None
+    litellm_name: str
 
 
-def breaker_key(deployment: Deployment) -> BreakerKey:
-    return BreakerKey(deployment.ref.provider, deployment.ref.name, deployment.context_tokens)
+def breaker_key(deployment: Deployment, *, provider: Provider) -> BreakerKey:
+    ref = deployment.ref
+    return BreakerKey(
+        ref.provider, ref.name, deployment.context_tokens, deployment.lane, provider.url, provider.litellm_name
+    )
 
 
 class State(StrEnum):

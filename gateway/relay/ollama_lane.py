@@ -55,7 +55,7 @@ class OllamaLane:
         that does not say what it has loaded."""
         if call.deployment.cloud:
             return True
-        key = breaker_key(call.deployment)
+        key = breaker_key(call.deployment, provider=call.provider)
         if self._clock.monotonic() < self._resident_until_s.get(key, 0.0):
             return True
         listed = await self._listed(call)
@@ -66,15 +66,17 @@ class OllamaLane:
 
     def load(self, call: Call) -> Load:
         """See ``ModelLane.load``."""
-        return self._loads.begin(breaker_key(call.deployment), lambda: self._preload(call), load_s=call.whole_load_s)
+        return self._loads.begin(
+            breaker_key(call.deployment, provider=call.provider), lambda: self._preload(call), load_s=call.whole_load_s
+        )
 
     def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
         """See ``ModelLane.stream``."""
-        return self._stream(call, load=breaker_key(call.deployment))
+        return self._stream(call, load=breaker_key(call.deployment, provider=call.provider))
 
     async def embed(self, call: Call) -> Embeddings:
         """See ``ModelLane.embed``."""
-        key, sent_for = self._key(call), breaker_key(call.deployment)
+        key, sent_for = self._key(call), breaker_key(call.deployment, provider=call.provider)
         keyed, account = call.deployment.cloud or key is not None, call.deployment.cloud and key is None
         body = native_embed(call.body, model=call.ref.name, context_tokens=call.deployment.context_tokens) | _stay(call)
         url, connect_s = f"{_url(call)}/api/embed", call.limits.connect_s
@@ -140,7 +142,7 @@ class OllamaLane:
                     return
                 raise await self._connections.refusal(response, keyed=key is not None, key=key, loading=True)
             await drain(response)
-        self._note_resident(breaker_key(call.deployment))
+        self._note_resident(breaker_key(call.deployment, provider=call.provider))
 
     async def _stream(self, call: Call, *, load: BreakerKey) -> AsyncGenerator[Sequence[Event], None]:
         key = self._key(call)

@@ -48,7 +48,7 @@ class OpenAILane:
         async def start() -> None:
             await self._endpoint(call, within_s=call.whole_load_s)
 
-        return self._loads.begin(breaker_key(call.deployment), start, load_s=call.whole_load_s)
+        return self._loads.begin(breaker_key(call.deployment, provider=call.provider), start, load_s=call.whole_load_s)
 
     def stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
         """See ``ModelLane.stream``."""

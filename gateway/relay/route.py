@@ -29,7 +29,7 @@ class Route:
     @once
     def keys(self) -> tuple[BreakerKey, ...]:
         """The breakers of the deployments."""
-        return tuple(breaker_key(one) for one in self.plan.deployments)
+        return tuple(breaker_key(one, provider=self.providers[one.ref.provider]) for one in self.plan.deployments)
 
     @once
     def lanes(self) -> frozenset[Lane]:

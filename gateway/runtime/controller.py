@@ -84,6 +84,7 @@ class Controller:
         self._news = asyncio.Event()
         self._edit_error = ""
         self._look_error = ""
+        self._watch_error = ""
         self._pending: Pending | None = None
 
     @property
@@ -103,8 +104,8 @@ class Controller:
 
     @property
     def last_error(self) -> str:
-        """Why the last edit, swap or look came to nothing; empty when they did not."""
-        return self._edit_error or self._look_error
+        """Why the last edit, swap or look came to nothing, or edits go unnoticed; empty when none of it is so."""
+        return self._edit_error or self._watch_error or self._look_error
 
     @property
     def pending(self) -> Pending | None:
@@ -195,6 +196,10 @@ class Controller:
         until an edit comes through."""
         self._edit_error = said(error)
         _log.error("an edit could not be stored", extra={"cause": cause, "reason": said(error)})
+
+    def ailing(self, reason: str) -> None:
+        """The files of the configuration cannot be looked at for this reason; empty when they can again."""
+        self._watch_error = reason
 
     async def watch(self) -> None:
         """Look again from time to time, until cancelled.

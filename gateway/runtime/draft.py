@@ -35,10 +35,12 @@ class Draft:
         return tuple(state.provider for state in self.discovery.providers)
 
     def serves_like(self, other: "Draft") -> bool:
-        """Whether no client could notice a swap from one to the other: the same plan, on providers that are reached alike."""
+        """Whether no client could notice a swap from one to the other: the same plan, of models that can do the same, on
+        providers that are reached alike."""
         return (
             self.digest == other.digest
             and self.providers == other.providers
+            and not changed_roles(other, self)
             and self.configuration.policy == other.configuration.policy
             and self.configuration.gateway.expose_models == other.configuration.gateway.expose_models
         )
@@ -114,8 +116,21 @@ def _by_name(providers: Iterable[Provider]) -> Mapping[str, Provider]:
 
 
 def _served(role: RolePlan, providers: Mapping[str, Provider]) -> object:
-    reached = [(one.ref, one.lane, one.context_tokens, providers[one.ref.provider]) for one in role.deployments]
-    return reached, dict(role.parameters), role.deadlines, role.manner
+    """All that requests are answered by: what is reckoned of memory is not among it."""
+    reached = [
+        (
+            one.ref,
+            one.lane,
+            one.context_tokens,
+            one.cloud,
+            one.via,
+            one.features,
+            one.unknown_features,
+            providers[one.ref.provider],
+        )
+        for one in role.deployments
+    ]
+    return reached, role.task, dict(role.parameters), role.deadlines, role.manner
 
 
 def _identified(draft: Draft) -> Iterable[tuple[object, str, Deployment]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gateway.domain.generation_record import GenerationRecord, Outcome
 from gateway.errors import RolegateError
-from gateway.telemetry.layout import UnknownLayout, laid_out
+from gateway.telemetry.layout import UnknownLayout, is_there, laid_out
 from gateway.telemetry.logs import Redactor
 
 _log = logging.getLogger(__name__)
@@ -61,9 +61,9 @@ class GenerationFile:
             self._trouble = False
 
     def recent(self, limit: int) -> Sequence[GenerationRecord]:
-        if not self._path.exists():
-            return ()
         try:
+            if not is_there(self._path):
+                return ()
             uri = f"{self._path.absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as connection:
                 if not laid_out(connection, layout=LAYOUT):
@@ -81,7 +81,7 @@ class GenerationFile:
 
     def _write(self, one: GenerationRecord) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._path.exists():
+        if not is_there(self._path):
             self._path.touch(mode=0o600)
         with closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")

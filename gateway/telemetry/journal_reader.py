@@ -9,7 +9,7 @@ from typing import Any
 from gateway.domain.record import RequestRecord
 from gateway.errors import JournalUnreadable
 from gateway.telemetry.journal_table import LAYOUT, NAMES, opened_to_read, record_of
-from gateway.telemetry.layout import UnknownLayout, laid_out
+from gateway.telemetry.layout import UnknownLayout, is_there, laid_out
 
 
 class JournalFileReader:
@@ -47,9 +47,9 @@ class JournalFileReader:
         return next(iter(self._rows("WHERE request_id = ? ORDER BY seq DESC LIMIT 1", request_id)), None)
 
     def _rows(self, clauses: str, *values: Any) -> tuple[RequestRecord, ...]:
-        if not self._path.exists():
-            return ()
         try:
+            if not is_there(self._path):
+                return ()
             with closing(opened_to_read(self._path)) as connection:
                 if not laid_out(connection, layout=LAYOUT):
                     return ()

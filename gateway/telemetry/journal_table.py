@@ -16,7 +16,7 @@ import orjson
 
 from gateway.domain.record import RequestRecord
 from gateway.errors import AttemptFacts
-from gateway.telemetry.layout import laid_out
+from gateway.telemetry.layout import is_there, laid_out
 from gateway.telemetry.logs import Redactor
 
 LAYOUT: Final = 1
@@ -61,7 +61,7 @@ def opened_to_write(path: Path) -> sqlite3.Connection:
     """A connection that any one thread may use, the file made and laid out if need be. Raises ``UnknownLayout``, ``OSError``
     and ``sqlite3.Error``."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
+    if not is_there(path):
         path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
     try:

@@ -1,10 +1,24 @@
-"""Which layout an SQLite file of ours has, before anything is read from it or written to it."""
+"""What an SQLite file of ours is, and which layout it has, before anything is read from it or written to it."""
 
 import sqlite3
+import stat
+from pathlib import Path
 
 
 class UnknownLayout(Exception):
-    """The file is a database, but none that this version writes; the text says what was found."""
+    """There is something, but no database that this version writes; the text says what was found."""
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file. Raises ``OSError``, and ``UnknownLayout`` for what is no regular file: to open a named pipe is to
+    wait for its other end."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        raise UnknownLayout("it is not a regular file")
+    return True
 
 
 def laid_out(connection: sqlite3.Connection, *, layout: int) -> bool:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -46,11 +47,11 @@ class Heard:
 
 
 @asynccontextmanager
-async def listening(watch: Watch) -> AsyncIterator[Heard]:
+async def listening(watch: Watch, *, ailing: Callable[[str], None] | None = None) -> AsyncIterator[Heard]:
     heard = Heard()
 
     async def listen() -> None:
-        async for change in watch.edits():
+        async for change in watch.edits(ailing=ailing):
             heard.add(change)
 
     task = asyncio.create_task(listen())
@@ -204,3 +205,96 @@ async def test_where_the_system_tells_nothing_the_files_are_looked_at(
         assert await heard.next() == "models.json changed"
         (folder / "models.json").write_text("{}  ", encoding="utf-8")
         assert await heard.next() == "models.json changed"
+
+
+@pytest.mark.parametrize("target", ["x.json", f"{'a' * 300}/x.json", "nowhere.json"])
+async def test_a_link_that_leads_nowhere_is_seen_and_keeps_no_other_edit_from_it(folder: Path, target: str) -> None:
+    async with listening(a_watch(folder)) as heard:
+        (folder / "user_profiles" / "x.json").symlink_to(target)
+        assert await heard.next() == "user_profiles/x.json changed"
+        (folder / "models.json").write_text("{}  ", encoding="utf-8")
+        assert await heard.next() == "models.json changed"
+    async with listening(a_watch(folder)) as heard:
+        (folder / "models.json").write_text("{}   ", encoding="utf-8")
+        assert await heard.next() == "models.json changed"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to this user")
+@pytest.mark.parametrize("mode", [0, 0o644])
+@pytest.mark.parametrize("closed", [".", "config", "config/user_profiles"])
+async def test_a_folder_that_is_closed_for_a_while_is_followed_when_it_is_open_again(
+    folder: Path, closed: str, mode: int
+) -> None:
+    (folder / "user_profiles" / "coding.json").write_text("{}", encoding="utf-8")
+    place = folder.parent / closed
+    async with listening(a_watch(folder)) as heard:
+        place.chmod(mode)
+        try:
+            assert (await heard.next()).endswith("changed")
+        finally:
+            place.chmod(0o755)
+        assert (await heard.next()).endswith("changed")
+        (folder / "user_profiles" / "coding.json").write_text("{}  ", encoding="utf-8")
+        await heard.until("user_profiles/coding.json changed")
+
+
+async def test_who_may_read_a_file_is_part_of_it(folder: Path) -> None:
+    async with listening(a_watch(folder)) as heard:
+        (folder / "models.json").chmod(0o600)
+        assert await heard.next() == "models.json changed"
+        (folder / "models.json").chmod(0o644)
+        assert await heard.next() == "models.json changed"
+
+
+async def test_a_file_that_is_written_anew_as_long_and_as_old_as_it_was_is_seen(folder: Path) -> None:
+    file = folder / "models.json"
+    found = file.stat()
+    async with listening(a_watch(folder)) as heard:
+        file.write_text("[]", encoding="utf-8")
+        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+        assert await heard.next() == "models.json changed"
+
+
+async def test_what_is_no_file_in_place_of_the_active_profile_stops_nothing(folder: Path, tmp_path: Path) -> None:
+    choice = tmp_path / "state" / "active_profile"
+    os.mkfifo(choice)
+    watch = a_watch(folder)
+    async with listening(watch) as heard:
+        with watch.our_own():
+            choice.unlink()
+            choice.write_text("coding\n", encoding="utf-8")
+        choice.unlink()
+        os.mkfifo(choice)
+        assert await heard.next() == "another profile was made the active one"
+        (folder / "models.json").write_text("{}  ", encoding="utf-8")
+        assert await heard.next() == "models.json changed"
+
+
+async def test_of_a_huge_active_profile_only_its_size_is_taken_in(folder: Path, tmp_path: Path) -> None:
+    choice = tmp_path / "state" / "active_profile"
+    choice.touch()
+    os.truncate(choice, 1 << 40)
+    async with listening(a_watch(folder)) as heard:
+        os.truncate(choice, 1 << 41)
+        assert await heard.next() == "another profile was made the active one"
+
+
+async def test_files_that_cannot_be_looked_at_are_told_and_looked_at_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    threads = ThreadPoolExecutor(max_workers=1)
+    threads.shutdown()
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with listening(a_watch(folder), ailing=told.put_nowait) as heard:
+        for _ in range(2):
+            assert await told.get() == (
+                "the files of the configuration cannot be looked at: cannot schedule new futures after shutdown"
+            )
+        (folder / "models.json").write_text("{}  ", encoding="utf-8")
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+        assert await heard.next() == "models.json changed"
+        while told.qsize() > 1:
+            told.get_nowait()
+        assert await told.get() == ""
+    assert caplog.messages == ["the files of the configuration cannot be looked at; it is tried again"]

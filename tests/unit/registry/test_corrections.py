@@ -16,6 +16,7 @@ from gateway.registry.registry import Registry
 from live_builders import SteeredSource
 
 REF = ModelRef(provider="ollama", name="a:1b")
+KEY = ("http://127.0.0.1:11434 ollama", "d1")
 REFUSED = {"supports_tools": "no tools", "supports_function_calling": "no tools"}
 
 
@@ -53,9 +54,11 @@ def a_tool_model(name: str = "a:1b", *, digest: str = "d1", resident: int | None
     return replace(a_model(f"ollama:{name}", tools=True, resident_context=resident), digest=digest)
 
 
-def look(corrections: Corrections, *models: Model, version: str = "1") -> tuple[Model, ...]:
+def look(
+    corrections: Corrections, *models: Model, version: str = "1", url: str = "http://127.0.0.1:11434"
+) -> tuple[Model, ...]:
     corrections.recall()
-    state = ProviderState(provider=a_provider(), up=True, version=version)
+    state = ProviderState(provider=a_provider(url=url), up=True, version=version)
     found = corrections.applied(models, states=[state])
     corrections.keep(corrections.changes())
     return found
@@ -126,6 +129,22 @@ def test_another_version_of_the_server_is_asked_again() -> None:
     assert store.kept == {}
 
 
+@pytest.mark.parametrize("digest", ["d1", ""])
+def test_what_one_address_taught_holds_there_and_at_no_other(digest: str) -> None:
+    store = Shelf()
+    corrections = Corrections(store=store, now_s=Hours())
+    corrections.refuse(REF, feature="supports_tools", words="no tools")
+    corrections.load_failed(REF, context_tokens=8192, floor_bytes=9_000_000_000, words="out of memory")
+    model = a_tool_model(digest=digest)
+    [here] = look(corrections, model)
+    kept = dict(store.kept)
+    assert look(corrections, model, url="http://gpu:11434") == (model,)
+    assert corrections.refused(REF) == {}
+    assert look(corrections, model) == (here,)
+    assert corrections.refused(REF) == REFUSED
+    assert store.kept == kept
+
+
 def test_a_restart_remembers(tmp_path: Path) -> None:
     path = tmp_path / "registry.sqlite"
     taught(CapabilityCache(path=path))
@@ -157,7 +176,7 @@ def test_a_load_that_succeeds_forgets_the_failed_ones_up_to_its_context(resident
     [model] = look(corrections, a_tool_model(resident=resident))
     assert (model.failed_loads == ()) is forgotten
     assert corrections.refused(REF) == REFUSED
-    assert ('"loads": []' in store.kept["ollama", "d1"]) is forgotten
+    assert ('"loads": []' in store.kept[KEY]) is forgotten
 
 
 @pytest.mark.parametrize(("context", "forgotten"), [(4096, False), (8192, True), (None, True)])
@@ -195,7 +214,7 @@ def test_what_is_learned_of_a_model_that_is_not_listed_waits_for_it() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"version": 1, "refused": {"a": 1}, "loads": []}', "[" * 9999])
 def test_a_lesson_that_cannot_be_read_counts_as_never_kept(text: str) -> None:
-    corrections = Corrections(store=Shelf({("ollama", "d1"): text}))
+    corrections = Corrections(store=Shelf({KEY: text}))
     assert look(corrections, a_tool_model()) == (a_tool_model(),)
 
 
@@ -214,7 +233,7 @@ async def test_the_registry_holds_its_models_against_them_and_writes_them_down()
     tools = discovery.models[0].capabilities.supports_tools
     assert tools is not None
     assert (tools.value, tools.origin) == (False, Origin.MEASURED)
-    assert list(store.kept) == [("ollama", "d1")]
+    assert list(store.kept) == [KEY]
 
 
 def test_what_could_not_be_kept_is_kept_with_the_next_look() -> None:
@@ -224,4 +243,4 @@ def test_what_could_not_be_kept_is_kept_with_the_next_look() -> None:
     assert store.kept == {}
     store.full = False
     look(corrections, a_tool_model())
-    assert list(store.kept) == [("ollama", "d1")]
+    assert list(store.kept) == [KEY]

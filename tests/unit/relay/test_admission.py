@@ -1,6 +1,7 @@
 """How many requests a provider has at once, and who waits for a place."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -166,3 +167,14 @@ async def test_two_providers_do_not_share_a_limit() -> None:
     door.provider = a_provider("attic", max_parallel=1)
     await door.enter()
     assert (door.counts, door.admission.counts("attic")) == ((1, 0), (1, 0))
+
+
+async def test_what_is_under_way_at_one_address_takes_no_place_at_another() -> None:
+    door = Door(max_parallel=1)
+    held = await door.enter()
+    door.provider = replace(door.provider, url="http://elsewhere:11434")
+    moved = await door.enter(left_s=0.0)
+    assert door.counts == (2, 0)
+    for place in (held, moved):
+        place.release()
+    assert door.counts == (0, 0)

@@ -1,13 +1,18 @@
 """Which deployments rest, and for how long."""
 
+from dataclasses import replace
+
 import pytest
 
+from builders import a_cloud, a_provider
 from gateway.domain.failure import FailureClass
-from gateway.domain.model import ModelRef
-from gateway.relay.breaker import READY, BreakerKey, Breakers, State, breaker_key
+from gateway.domain.model import Lane, ModelRef
+from gateway.relay.breaker import READY, Breakers, State, breaker_key
 from relay_builders import a_deployment
 
-KEY = BreakerKey("ollama", "mistral:latest", 8192)
+OLLAMA = a_provider(url="http://a:11434")
+MISTRAL = a_deployment("ollama:mistral:latest", context_tokens=8192)
+KEY = breaker_key(MISTRAL, provider=OLLAMA)
 F = FailureClass
 
 
@@ -134,8 +139,30 @@ def test_a_refused_key_is_held_whatever_the_registry_sees() -> None:
 
 def test_the_load_profile_is_part_of_the_key() -> None:
     small, large = a_deployment(context_tokens=4096), a_deployment(context_tokens=8192)
-    assert breaker_key(small) != breaker_key(large)
-    assert breaker_key(small) == breaker_key(a_deployment(context_tokens=4096, order=5))
+    assert breaker_key(small, provider=OLLAMA) != breaker_key(large, provider=OLLAMA)
+    assert breaker_key(small, provider=OLLAMA) == breaker_key(
+        a_deployment(context_tokens=4096, order=5), provider=OLLAMA
+    )
+
+
+def test_what_one_address_did_is_not_held_against_another() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, failure=F.AUTH)
+    moved = breaker_key(MISTRAL, provider=replace(OLLAMA, url="http://b:11434"))
+    assert breakers.standing(moved, now_s=0) == READY
+
+
+def test_a_provider_that_is_spoken_to_otherwise_begins_anew() -> None:
+    cloud, at = a_cloud(), a_deployment("openai:gpt-4o", lane=Lane.LITELLM)
+    assert breaker_key(at, provider=cloud) != breaker_key(at, provider=replace(cloud, litellm_name="anthropic"))
+    assert breaker_key(replace(MISTRAL, lane=Lane.LITELLM), provider=OLLAMA) != KEY
+
+
+def test_other_edits_of_a_provider_leave_its_failures_in_mind() -> None:
+    breakers = Breakers()
+    fail(breakers, 0, failure=F.AUTH)
+    edited = breaker_key(replace(MISTRAL, memory_bytes=1), provider=replace(OLLAMA, max_parallel=2, memory_bytes=5))
+    assert breakers.standing(edited, now_s=0).state is State.HELD
 
 
 def test_a_standing_says_what_led_to_it() -> None:

@@ -9,7 +9,7 @@ from fakes.ollama import FakeOllama
 from fakes.upstream import FakeUpstream
 from gateway.domain.model import Lane
 from gateway.domain.plan import Deployment
-from gateway.relay.breaker import Breakers, breaker_key
+from gateway.relay.breaker import Breakers
 from gateway.relay.route import Route
 from relay_builders import ScriptedBackend, a_deployment, a_relay, a_route, ask
 
@@ -99,6 +99,7 @@ async def test_a_load_in_the_background_that_fails_counts_once() -> None:
             await ollama.until(lambda: ollama.active == 0)
             await asyncio.sleep(0.01)
         now_s = asyncio.get_running_loop().time()
-        assert breakers.standing(breaker_key(FIRST), now_s=now_s).failure == "load_failed"
+        [failed, _] = breakers.standings(route_to(ollama, FIRST, LAB).keys, now_s=now_s)
+        assert failed.failure == "load_failed"
         await ask(relay, route_to(ollama, FIRST, LAB))
         assert len(ollama.runners.loads) == 3

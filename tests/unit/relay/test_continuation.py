@@ -20,7 +20,7 @@ from gateway.domain.plan import Deployment
 from gateway.domain.role import Deadlines
 from gateway.errors import UpstreamFailed
 from gateway.relay.answer import StreamingAnswer
-from gateway.relay.breaker import Breakers, State, breaker_key
+from gateway.relay.breaker import Breakers, State
 from gateway.relay.continuation import BEGAN_ANEW
 from gateway.relay.needs import Needs
 from gateway.relay.relay import Relay
@@ -278,8 +278,7 @@ async def test_the_break_counts_against_the_first_and_the_rest_for_the_second() 
             await heard(await ask_stream(stage.relay, route))
         assert diary.entries == [("ollama:llama3.1:8b", "truncated")] * 3
         now_s = asyncio.get_running_loop().time()
-        assert breakers.standing(breaker_key(FIRST), now_s=now_s).state is State.COOLING
-        assert breakers.standing(breaker_key(LAB), now_s=now_s).state is State.READY
+        assert [one.state for one in breakers.standings(route.keys, now_s=now_s)] == [State.COOLING, State.READY]
         answer = await ask_stream(stage.relay, route)
         assert answer.deployment is LAB
         await answer.aclose()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from builders import a_provider
 from core_builders import FIRST, a_core
 from fakes import faults
 from fakes.ollama import FakeOllama
@@ -11,13 +12,13 @@ from gateway.domain.failure import FailureClass
 from gateway.domain.plan import Deployment
 from gateway.domain.role import Deadlines, Task
 from gateway.errors import RequestFailed, UpstreamFailed
-from gateway.relay.breaker import BreakerKey
+from gateway.relay.breaker import breaker_key
 from gateway.relay.embedding_request import EmbeddingRequest
 from gateway.relay.loads import Load, Loads
 from gateway.relay.route import Route
 from relay_builders import a_deployment, a_route, ask
 
-KEY = BreakerKey("ollama", "llama3.1:8b", 4096)
+KEY = breaker_key(FIRST, provider=a_provider())
 
 
 def route_to(ollama: FakeOllama, *deployments: Deployment, deadlines: Deadlines | None = None) -> Route:

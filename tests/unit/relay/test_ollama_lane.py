@@ -225,3 +225,23 @@ async def test_a_role_says_how_long_its_model_stays_and_others_leave_it_to_the_s
         assert stays == ["30m"]
         stays = [recorded.json.get("keep_alive") for recorded in ollama.requests_to("/api/chat")]
         assert stays == ["30m", None]
+
+
+async def test_a_model_on_a_provider_that_moved_is_loaded_where_it_is_now() -> None:
+    async with FakeOllama() as here, FakeOllama() as there, a_relay() as relay:
+        await ask(relay, a_route(LLAMA, urls={"ollama": here.url}))
+        await ask(relay, a_route(LLAMA, urls={"ollama": there.url}))
+        assert [one.path for one in there.requests] == ["/api/ps", "/api/generate", "/api/chat"]
+        await ask(relay, a_route(LLAMA, urls={"ollama": here.url}))
+        assert [one.path for one in here.requests] == ["/api/ps", "/api/generate", "/api/chat", "/api/chat"]
+
+
+async def test_a_load_under_way_at_one_address_is_not_waited_for_at_another() -> None:
+    async with FakeOllama() as here, FakeOllama() as there, a_relay() as relay:
+        here.runners.gate.clear()
+        stuck = asyncio.create_task(ask(relay, a_route(LLAMA, urls={"ollama": here.url})))
+        await here.until(lambda: len(here.runners.loads) == 1)
+        await ask(relay, a_route(LLAMA, urls={"ollama": there.url}))
+        assert len(there.runners.loads) == 1
+        here.runners.gate.set()
+        await stuck

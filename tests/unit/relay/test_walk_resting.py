@@ -6,16 +6,18 @@ import pytest
 
 from core_builders import ManualClock, a_lab
 from fakes import faults
+from fakes.ollama import FakeOllama
 from fakes.upstream import FakeUpstream
 from gateway.domain.model import Lane
 from gateway.domain.role import Deadlines
 from gateway.errors import RequestFailed
-from gateway.relay.breaker import Breakers, State, breaker_key
+from gateway.relay.breaker import Breakers, State
 from gateway.relay.connections import Connections
 from gateway.relay.openai_lane import OpenAILane
 from gateway.relay.relay import Relay
 from gateway.relay.route import Route
-from relay_builders import Endpoints, a_relay, a_route, ask
+from gateway_process import free_port
+from relay_builders import Endpoints, a_deployment, a_relay, a_route, ask
 
 LAB = a_lab(order=1)
 ATTIC = a_lab("attic", order=2)
@@ -34,7 +36,7 @@ class Slope:
         self.both: Route = a_route(LAB, ATTIC)
 
     def state(self) -> State:
-        return self.breakers.standing(breaker_key(LAB), now_s=self.clock.now_s).state
+        return self.breakers.standings(self.both.keys, now_s=self.clock.now_s)[0].state
 
     async def fail(self, times: int) -> None:
         self.lab.fail(faults.status(503, "{}"))
@@ -148,6 +150,16 @@ async def test_a_deployment_that_asks_for_patience_gets_it_twice() -> None:
             await ask(relay, a_route(LAB))
         assert [one.failure for one in caught.value.attempts] == ["rate_limit"] * 3
         assert len(lab.requests) == 3
+
+
+async def test_a_provider_that_rests_at_one_address_is_called_at_once_at_another() -> None:
+    llama = a_deployment("ollama:llama3.1:8b")
+    async with FakeOllama() as moved, FakeUpstream() as attic, a_relay(urls={"attic": attic.base_url}) as relay:
+        away = a_route(llama, ATTIC, urls={"ollama": f"http://127.0.0.1:{free_port()}"})
+        for _ in range(3):
+            assert (await ask(relay, away)).deployment is ATTIC
+        assert (await ask(relay, a_route(llama, ATTIC, urls={"ollama": moved.url}))).deployment is llama
+        assert (await ask(relay, away)).fallback_reason == "ollama:llama3.1:8b: cooling down after transport"
 
 
 async def test_the_caller_may_leave_while_a_retry_after_is_waited_for() -> None:

@@ -46,6 +46,14 @@ async def test_a_failed_start_says_why(tmp_path: Path) -> None:
     assert controller.last_error == "the template is broken"
 
 
+async def test_files_that_cannot_be_looked_at_are_an_error_until_they_can(tmp_path: Path) -> None:
+    controller = a_controller(a_configuration(tmp_path, a_role()), [SteeredSource()])
+    controller.ailing("the files cannot be looked at")
+    assert controller.last_error == "the files cannot be looked at"
+    controller.ailing("")
+    assert controller.last_error == ""
+
+
 async def test_a_provider_that_was_down_at_the_start_is_taken_up_when_it_answers(tmp_path: Path) -> None:
     switchboard, recorder = Switchboard(), Recorder()
     source = SteeredSource(a_model("ollama:a:1b"), up=False)

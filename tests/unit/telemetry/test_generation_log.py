@@ -1,5 +1,6 @@
 """Generations are remembered over restarts, and no swap depends on it."""
 
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -64,11 +65,22 @@ def test_a_log_that_cannot_be_written_is_told_of_once_and_raises_nothing(
     log.record(ONE)
     log.record(ONE)
     assert [one.getMessage() for one in caplog.records] == [
-        f"the log of generations {file} cannot be written: unable to open database file"
+        f"the log of generations {file} cannot be written: it is not a regular file"
     ]
     file.rmdir()
     log.record(ONE)
     assert list(log.recent(1)) == [ONE]
+
+
+def test_a_named_pipe_in_its_place_is_told_and_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "generations.sqlite"
+    os.mkfifo(file)
+    log = GenerationFile(path=file)
+    with pytest.raises(GenerationLogUnreadable) as raised:
+        log.recent(1)
+    assert str(raised.value) == f"the log of generations {file} cannot be read: it is not a regular file"
+    log.record(ONE)
+    assert caplog.messages == [f"the log of generations {file} cannot be written: it is not a regular file"]
 
 
 @pytest.mark.parametrize(

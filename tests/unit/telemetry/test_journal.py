@@ -1,5 +1,6 @@
 """Requests are remembered beside the hot path, within bounds, whatever happens to the file."""
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -241,6 +242,26 @@ def test_a_file_of_another_layout_is_left_alone(
         )
     ]
     assert path.read_bytes() == before
+
+
+def test_a_named_pipe_in_its_place_is_left_alone_until_it_is_moved_away(
+    path: Path, new_journal: NewJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    journal = new_journal()
+    journal.record(a_record())
+    assert not journal.flush(within_s=WITHIN_S)
+    assert caplog.messages == [
+        (
+            f"the request journal {path} cannot be written: it is not a regular file "
+            "(requests are served without it; move it away and a new one is begun)"
+        )
+    ]
+    path.rename(path.with_name("aside"))
+    journal.record(a_record("after"))
+    assert journal.flush(within_s=WITHIN_S)
+    assert ids(path) == ["after"]
 
 
 def test_a_file_that_is_removed_while_it_is_written_is_begun_anew(new_journal: NewJournal, path: Path) -> None:

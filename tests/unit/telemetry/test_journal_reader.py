@@ -1,5 +1,6 @@
 """The journal is read with or without a gateway that writes it."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -120,3 +121,11 @@ def test_a_file_of_another_layout_is_an_error(path: Path) -> None:
     assert caught.value.message == (
         f"the request journal {path} cannot be read: its layout is 7, and this version knows layout 1"
     )
+
+
+def test_a_named_pipe_in_its_place_is_told_and_not_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(JournalUnreadable) as caught:
+        JournalFileReader(path=path).recent(limit=1)
+    assert caught.value.message == f"the request journal {path} cannot be read: it is not a regular file"

@@ -16,6 +16,9 @@ RolegateError
 │   └── NameTaken            something was to be created, and one of that name is there
 ├── EditConflict             a file is no longer what an edit started from
 ├── CannotWrite              a file cannot be written where it is to be
+├── VaultLocked              the vault cannot be opened with what was given
+├── VaultUnreadable          the vault file is not one, or was changed by something else
+├── ClientKeysUnreadable     the file of client keys cannot be trusted
 ├── HostNotAllowed           a request was meant for another machine, or comes from another site's page
 ├── NoSuchRoute              a request went to a path that there is not
 ├── WrongMethod              a path does not take this method
@@ -39,8 +42,9 @@ carry facts and build their own message.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
+
+from gateway.problem import Problem as Problem  # noqa: PLC0414 - how mypy is told that it is passed on
 
 
 class RolegateError(Exception):
@@ -57,33 +61,6 @@ class RolegateError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One thing wrong in one file: where, what was found, what is allowed, what to do.
-
-    ``line`` counts from 1 and is ``None`` where the file as a whole is at fault. ``key_path`` is a set path
-    (``role_mappings.planner.preferred[0]``), empty for the file itself.
-    """
-
-    file: str
-    line: int | None = None
-    key_path: str = ""
-    found: str
-    allowed: str
-    nearest: str = ""
-    hint: str = ""
-
-    def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}:{self.line}"
-        subject = f"{self.key_path}: " if self.key_path else ""
-        text = f"{where}: {subject}found {self.found}; allowed: {self.allowed}"
-        if self.nearest:
-            text += f'; did you mean "{self.nearest}"?'
-        if self.hint:
-            text += f"; {self.hint}"
-        return text
 
 
 class ConfigInvalid(RolegateError):
@@ -263,6 +240,41 @@ class CannotWrite(RolegateError):
     def __init__(self, *, path: str, reason: str, hint: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"cannot write {path}: {reason}", hint=hint)
+
+
+class VaultLocked(RolegateError):
+    """The vault cannot be opened with the passphrase or key file that was given, or none was. Nothing was changed."""
+
+    code = "vault_locked"
+    http_status = 503
+    exit_code = 7
+
+    def __init__(self, *, file: str, reason: str, hint: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file} stays locked: {reason}", hint=hint)
+
+
+class VaultUnreadable(RolegateError):
+    """The vault file is no vault, is of another version, or is not as it was written. Nothing was changed."""
+
+    code = "vault_unreadable"
+    exit_code = 3
+
+    def __init__(self, *, file: str, reason: str, hint: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file} cannot be used as the vault: {reason}", hint=hint)
+
+
+class ClientKeysUnreadable(RolegateError):
+    """The file of client keys is not as it was written, or others may write to it; until it is mended no key in it counts."""
+
+    code = "client_keys_unreadable"
+    http_status = 503
+    exit_code = 3
+
+    def __init__(self, *, file: str, reason: str, hint: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file} cannot be used as the list of client keys: {reason}", hint=hint)
 
 
 class HostNotAllowed(RolegateError):

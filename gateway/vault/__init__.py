@@ -1,0 +1,1 @@
+"""What must stay secret or keep strangers out: provider keys at rest, encrypted; client keys, hashed; limits per key."""

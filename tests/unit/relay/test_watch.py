@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.failure import FailureClass
 from gateway.errors import UpstreamFailed
 from gateway.relay.deadlines import Limits
-from gateway.relay.event import OPENED, Event, EventKind
+from gateway.relay.event import OPENED, Event, EventKind, LastEvents
 from gateway.relay.patience import Patience
 from gateway.relay.watch import Watch
 from relay_builders import SystemClock
@@ -57,6 +57,15 @@ async def test_a_whole_answer_is_read_to_its_end() -> None:
     assert watch.finished
     assert watch.told_s is not None
     assert source.closed
+
+
+async def test_what_is_said_to_be_the_last_is_not_waited_behind() -> None:
+    source = Source([OPENED], LastEvents([WORD, END]), None)
+    watch = watched(source)
+    assert await read(watch) == [OPENED, WORD, END]
+    assert watch.finished
+    assert source.closed
+    assert await watch.next() is None
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,14 @@ from gateway.domain.failure import FAILURE_RULES, FailureClass
 from gateway.domain.model import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S
 from gateway.errors import (
     AddressTaken,
+    ClientKeysUnreadable,
     GatewayUnreachable,
     NameTaken,
     RequestFailed,
     RolegateError,
     UpstreamFailed,
+    VaultLocked,
+    VaultUnreadable,
 )
 from gateway.relay.deadlines import CLOUD, LOCAL, PREFILL_TOKENS_S
 from gateway.relay.ollama_wire import native_request
@@ -47,7 +50,16 @@ _DIRECTIVE: Final = re.compile(r"<!-- while (\S+) (is overloaded|breaks off) -->
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
 _RUN: Final = ("python", "sh")
 _SHOWN: Final = ("json", "text")
-NOT_OVER_HTTP: Final = (NameTaken, AddressTaken, GatewayUnreachable, UpstreamFailed, RequestFailed)
+NOT_OVER_HTTP: Final = (
+    NameTaken,
+    AddressTaken,
+    GatewayUnreachable,
+    UpstreamFailed,
+    RequestFailed,
+    VaultLocked,
+    VaultUnreadable,
+    ClientKeysUnreadable,
+)
 """Errors of commands, and what failed attempts make, which has a table of its own."""
 
 # One block after the other in the same names, as a reader would type them; each ends with what it printed.

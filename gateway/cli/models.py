@@ -73,6 +73,8 @@ def show(call: Call, *, model: Reference) -> None:
         console.line("also called", ", ".join(sorted(found.aliases)), indent=2)
     need = _memory(found)
     console.line("memory", f"{need.arithmetic} at {need.context_tokens:,} tokens", indent=2)
+    if found.speed_tokens_s is not None:
+        console.line("speed", f"{found.speed_tokens_s:.3g} tokens/s, measured here", indent=2)
     console.text("")
     console.table(_capability_table(found))
     console.warn(found.warnings)
@@ -179,6 +181,7 @@ def _listed_data(model: "Model") -> dict[str, object]:
         "quantization": known.quantization_level.value if known.quantization_level else None,
         "context_length": known.context_length.value if known.context_length else None,
         "memory_bytes": None if model.cloud else _memory(model).total_bytes,
+        "speed_tokens_s": model.speed_tokens_s,
         "resident": resident and {"bytes": resident.size_bytes, "context": resident.context_tokens},
         "digest": model.digest or None,
         "aliases": sorted(model.aliases),

@@ -6,6 +6,7 @@ from typing import Final
 from gateway.telemetry.journal import JournalFile
 from gateway.telemetry.journal_reader import JournalFileReader
 from gateway.telemetry.logs import Redactor
+from gateway.telemetry.speed_log import JournalSpeeds
 
 JOURNAL_FILE: Final = "journal.sqlite"
 
@@ -18,3 +19,8 @@ def journal_of(state_folder: Path, *, redactor: Redactor) -> JournalFile:
 def journal_reader_of(state_folder: Path) -> JournalFileReader:
     """The same journal as commands and routes read it."""
     return JournalFileReader(path=state_folder / JOURNAL_FILE)
+
+
+def speed_log_of(state_folder: Path) -> JournalSpeeds:
+    """What the same journal says of how fast models answer."""
+    return JournalSpeeds(path=state_folder / JOURNAL_FILE)

@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.catalog.cloud import CloudFacts
 from gateway.catalog.scores import ScoreTable
+from gateway.compose.journal import speed_log_of
 from gateway.config.environ import Environment
 from gateway.config.settings import Configuration
 from gateway.domain.model import Model, ModelRef, Provider, ProviderKind
@@ -24,6 +25,7 @@ from gateway.registry.enrich import Enricher
 from gateway.registry.ollama import OllamaSource
 from gateway.registry.openai import OpenAISource
 from gateway.registry.registry import Registry
+from gateway.registry.speeds import Speeds
 
 CACHE_FILE: Final = "registry.sqlite"
 
@@ -121,6 +123,7 @@ class Parts:
         self._facts = CloudFacts.read()
         self._scores = ScoreTable.load()
         self._corrections = Corrections(store=self._cache)
+        self._speeds = Speeds(speed_log_of(state_folder))
         self._live = self._sources_of(configuration)
         self._tried = self._live
 
@@ -156,7 +159,7 @@ class Parts:
         return _Sources(
             configuration=configuration,
             providers=providers,
-            registry=Registry(sources, corrections=self._corrections),
+            registry=Registry(sources, corrections=self._corrections, speeds=self._speeds),
         )
 
     def _source(self, provider: Provider, configuration: Configuration, enricher: Enricher) -> ModelSource:

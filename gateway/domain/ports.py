@@ -220,6 +220,12 @@ class JournalReader(Protocol):
         """The newest request with that id; callers may choose ids, and choose one twice."""
 
 
+class SpeedLog(Protocol):
+    def latest(self) -> Mapping[str, Sequence[float]]:
+        """The speeds of the latest answers of each model, by its reference, in tokens/s, the latest first. Blocks; never
+        raises."""
+
+
 class GenerationLog(Protocol):
     """Where generations are remembered, over restarts."""
 

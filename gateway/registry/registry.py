@@ -11,6 +11,7 @@ from gateway.domain.ports import Discovery, ModelSource, ProviderState
 from gateway.errors import RolegateError
 from gateway.registry.corrections import Corrections
 from gateway.registry.fetch import place
+from gateway.registry.speeds import Speeds
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ class Registry:
     """Asks every source at once and remembers what it last heard.
 
     The models of a provider that does not answer stay, as last known, marked as not up and not loaded. ``corrections`` hold
-    in every model. Belongs to one event loop at a time; looks may overlap, and then the one that began last counts.
+    in every model, and measured ``speeds`` are added. Belongs to one event loop at a time; looks may overlap, and then the one
+    that began last counts.
     """
 
     def __init__(
@@ -32,9 +34,11 @@ class Registry:
         sources: Sequence[ModelSource],
         *,
         corrections: Corrections | None = None,
+        speeds: Speeds | None = None,
         source_s: float = SOURCE_S,
     ) -> None:
         self.corrections = corrections or Corrections()
+        self._speeds = speeds or Speeds()
         self._sources = tuple(sources)
         self._source_s = source_s
         self._heard: dict[str, tuple[int, Sequence[Model]]] = {}
@@ -64,7 +68,7 @@ class Registry:
         """Ask all sources now. Never raises for a provider that is down or answers oddly; ends within ``source_s``."""
         self._looks += 1
         look = self._looks
-        await asyncio.to_thread(self.corrections.recall)
+        await asyncio.to_thread(self._recall)
         answers = await asyncio.gather(*(self._ask(source) for source in self._sources))
         for state, models in answers:
             heard_in = self._heard.get(state.provider.name, (0, ()))[0]
@@ -72,13 +76,18 @@ class Registry:
                 self._heard[state.provider.name] = (look, tuple(models))
         states = tuple(state for state, _ in answers)
         known = tuple(model for state, models in answers for model in self._current(state, models))
-        discovery = Discovery(providers=states, models=self.corrections.applied(known, states=states))
+        models = self._speeds.applied(self.corrections.applied(known, states=states))
+        discovery = Discovery(providers=states, models=models)
         if look > self._last_look:
             self._last, self._last_look = discovery, look
         changes = self.corrections.changes()
         if changes:
             await asyncio.to_thread(self.corrections.keep, changes)
         return discovery
+
+    def _recall(self) -> None:
+        self.corrections.recall()
+        self._speeds.recall()
 
     async def _ask(self, source: ModelSource) -> tuple[ProviderState, Sequence[Model]]:
         try:

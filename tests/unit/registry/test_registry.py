@@ -11,6 +11,7 @@ from gateway.domain.model import Lane, Model, ModelRef, Provider, ProviderKind, 
 from gateway.domain.ports import ProviderState
 from gateway.errors import ProviderFailed
 from gateway.registry.registry import Registry
+from gateway.registry.speeds import Speeds
 
 
 @dataclass
@@ -147,3 +148,24 @@ async def test_whatever_goes_wrong_with_one_source_the_others_are_told_of(
     assert record.getMessage() == "odd at http://127.0.0.1:1 could not be read"
     assert record.exc_info is not None
     assert record.exc_info[1] is failure
+
+
+@dataclass
+class ToldSpeeds:
+    """A log of what it is told."""
+
+    answers: dict[str, list[float]] = field(default_factory=dict)
+
+    def latest(self) -> dict[str, list[float]]:
+        return self.answers
+
+
+async def test_models_have_the_speed_that_was_measured_here_in_every_registry() -> None:
+    log = ToldSpeeds()
+    speeds = Speeds(log)
+    first, second = (Registry([ToldSource("ollama", ["a", "b"])], speeds=speeds) for _ in range(2))
+    assert [one.speed_tokens_s for one in (await first.refresh()).models] == [None, None]
+    log.answers = {"ollama:a": [50.0, 52.0, 51.0]}
+    assert [one.speed_tokens_s for one in (await first.refresh()).models] == [51.0, None]
+    log.answers = {}
+    assert [one.speed_tokens_s for one in (await second.refresh()).models] == [51.0, None]

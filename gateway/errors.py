@@ -32,6 +32,7 @@ RolegateError
 ├── HotSwapDisabled          a running gateway was to change, and hot-swap is off
 ├── AddressTaken             the gateway cannot listen where it was told to
 ├── GatewayUnreachable       a command could not reach the running gateway
+│   └── OtherGateway         the one that it found goes by another configuration
 └── ProviderFailed           a provider answered wrongly or not at all
     ├── ProviderDown         it does not answer
     ├── EngineUnavailable    the embedded engine cannot run here
@@ -42,8 +43,9 @@ carry facts and build their own message.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
+from gateway.attempt_facts import AttemptFacts as AttemptFacts  # noqa: PLC0414 - as below
 from gateway.problem import Problem as Problem  # noqa: PLC0414 - how mypy is told that it is passed on
 
 
@@ -352,22 +354,6 @@ class UpstreamFailed(RolegateError):
         self.prompt_tokens = prompt_tokens
 
 
-class AttemptFacts(NamedTuple):
-    """One attempt as the caller may see it: reference, failure class (empty for success), upstream's status, milliseconds.
-    ``cloud``: the request went to a model that is not on the operator's machines."""
-
-    model: str
-    failure: str
-    status: int | None
-    ms: float
-    cloud: bool = False
-
-    @property
-    def left_the_machine(self) -> bool:
-        """Was anything of the request sent to a cloud? Where no connection came about, nothing was."""
-        return self.cloud and self.failure not in {"transport", "saturated"}
-
-
 class RequestFailed(RolegateError):
     """No deployment served a request. The last meaningful failure decides status and code; all attempts are listed."""
 
@@ -464,6 +450,18 @@ class GatewayUnreachable(RolegateError):
     def __init__(self, *, url: str, reason: str) -> None:
         self.url, self.reason = url, reason
         super().__init__(f"no gateway answers at {url}: {reason}", hint="start one with `rolegate serve`")
+
+
+class OtherGateway(GatewayUnreachable):
+    """A command looked for the gateway of its configuration, and found one that goes by another."""
+
+    def __init__(self, *, url: str, folder: str) -> None:
+        super().__init__(url=url, reason=f"it goes by another configuration, {folder}")
+        self.message = f"the gateway at {url} goes by another configuration, {folder}, and was not asked"
+        self.args = (self.message,)
+        self.hint = (
+            "name its folder with --config-dir, or start one that goes by this configuration with `rolegate serve`"
+        )
 
 
 class ProviderFailed(RolegateError):

@@ -24,6 +24,7 @@ from gateway.compose.journal import journal_of, journal_reader_of
 from gateway.compose.keeping import live_keeping, live_resources
 from gateway.compose.parts import SystemClock
 from gateway.compose.profiles import ProfileDesk
+from gateway.compose.role_desk import RoleDesk
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
 from gateway.relay.connections import Connections
@@ -129,8 +130,10 @@ async def an_admin_gateway(folder: Path, *, started: bool = True, watching: bool
             switchboard=switchboard,
             body_limit_bytes=1 << 20,
             loopback_only=True,
+            state_folder=workspace.state_folder,
             generations=log,
             profiles=ProfileDesk(workspace, active=lambda: controller.configuration.profile),
+            roles=RoleDesk(workspace),
             explainer=LiveExplainer(
                 controller=controller, switchboard=switchboard, probe=SteadyMachine(), read=workspace.read_again
             ),

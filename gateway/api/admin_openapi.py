@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway import __version__
-from gateway.api.admin_operations import OPERATIONS, Operation, Parameter
+from gateway.api.admin_operation import Operation, Parameter
+from gateway.api.admin_operations import OPERATIONS
 from gateway.api.admin_schemas import component_schemas, ref
 from gateway.errors import HostNotAllowed, RolegateError
 

@@ -1,26 +1,19 @@
-"""The admin routes as rows: what each is for, what it takes, what it answers, and how it refuses."""
+"""All admin routes, as rows."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
-from gateway.api.admin_schemas import EPOCH_S, TEXT, Schema
+from gateway.api.admin_edit_operations import EDIT_OPERATIONS
+from gateway.api.admin_operation import BODY, FLAG, ROLE, Operation, Parameter, Refusals
+from gateway.api.admin_schemas import EPOCH_S, Schema
 from gateway.errors import (
     BadRequest,
-    CannotWrite,
     ConfigInvalid,
-    EditConflict,
     GatewayStarting,
     HotSwapDisabled,
     JournalUnreadable,
     ModelInUse,
-    ProfileInUse,
     ProviderDown,
     ProviderFailed,
-    RequestTooLarge,
-    RequestTooSlow,
-    RolegateError,
     TemplateInvalid,
     UnknownName,
     Unsupported,
@@ -28,56 +21,14 @@ from gateway.errors import (
 from gateway.runtime.canary import Vetoed
 from gateway.telemetry.generations import GenerationLogUnreadable
 
-Refusals = tuple[type[RolegateError], ...]
-
-_FLAG: Final[Schema] = {"type": "string", "enum": ["1", "true", "yes", "0", "false", "no"]}
 _AT_MOST: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 1000}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One part of a request beside its body."""
-
-    name: str
-    place: str
-    about: str
-    schema: Schema = field(default_factory=lambda: TEXT)
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path. ``answers`` maps a status to the name of what is in the body (empty for none); ``body`` is the name
-    of what may be sent, and must be where ``body_required``."""
-
-    method: str
-    path: str
-    id: str
-    about: str
-    answers: Mapping[int, str]
-    detail: str = ""
-    body: str = ""
-    body_required: bool = False
-    parameters: tuple[Parameter, ...] = ()
-    answer_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    refusals: Refusals = ()
-
-
-_ROLE: Final = Parameter(name="role", place="path", about="the role", required=True)
 _REF: Final = Parameter(
     name="ref", place="path", about="a model reference; colons and slashes stay as they are", required=True
 )
-_NAME: Final = Parameter(name="name", place="path", about="the profile", required=True)
-_IF_MATCH: Final = Parameter(
-    name="If-Match", place="header", about="the ETag of what is to be changed, or * for whatever is there"
-)
-_ETAG: Final = MappingProxyType({"ETag": "the version; send it back as If-Match"})
 
 _LIVE: Final[Refusals] = (BadRequest, GatewayStarting)
 _MODEL: Final[Refusals] = (BadRequest, UnknownName, ProviderFailed, ProviderDown, Unsupported, GatewayStarting)
-_BODY: Final[Refusals] = (BadRequest, RequestTooLarge, RequestTooSlow)
-_SWAPS: Final[Refusals] = (*_BODY, HotSwapDisabled, ConfigInvalid, TemplateInvalid, Vetoed, GatewayStarting)
-_EDITS: Final[Refusals] = (EditConflict, ConfigInvalid, UnknownName, CannotWrite)
+_SWAPS: Final[Refusals] = (*BODY, HotSwapDisabled, ConfigInvalid, TemplateInvalid, Vetoed, GatewayStarting)
 
 OPERATIONS: Final = (
     Operation(
@@ -97,6 +48,25 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="GET",
+        path="/admin/v1/plan/profile",
+        id="pinned_profile",
+        about="A profile that asks for just what is served now; PUT it under a name to keep it.",
+        detail="Its settings are what differs from the files alone, or from what it is to extend; secrets are masked.",
+        answers={200: "Profile"},
+        parameters=(Parameter(name="extends", place="query", about="the profile that it is to extend"),),
+        refusals=(*_LIVE, UnknownName),
+    ),
+    Operation(
+        method="POST",
+        path="/admin/v1/look",
+        id="look",
+        about="Ask every provider what it has, now.",
+        detail="With hot-swap on, what came or went since the last look is taken up a moment later.",
+        answers={200: "Looked"},
+        refusals=BODY,
+    ),
+    Operation(
+        method="GET",
         path="/admin/v1/generations",
         id="generations",
         about="The latest generations, the newest first, with those that did not come to be.",
@@ -112,8 +82,8 @@ OPERATIONS: Final = (
         detail="Asks on top of what the role asks for, under another profile or with other memory where the body says so.",
         body="Question",
         answers={200: "Explanation"},
-        parameters=(_ROLE,),
-        refusals=(*_BODY, UnknownName, ConfigInvalid, GatewayStarting),
+        parameters=(ROLE,),
+        refusals=(*BODY, UnknownName, ConfigInvalid, GatewayStarting),
     ),
     Operation(
         method="POST",
@@ -142,59 +112,7 @@ OPERATIONS: Final = (
         answers={200: "Swap"},
         refusals=_SWAPS,
     ),
-    Operation(
-        method="GET",
-        path="/admin/v1/profiles",
-        id="list_profiles",
-        about="Every profile, and which one is active.",
-        answers={200: "Profiles"},
-        refusals=(BadRequest, ConfigInvalid),
-    ),
-    Operation(
-        method="GET",
-        path="/admin/v1/profiles/{name}",
-        id="read_profile",
-        about="What a profile itself says; secrets are masked.",
-        answers={200: "Profile"},
-        answer_headers=_ETAG,
-        parameters=(_NAME,),
-        refusals=(BadRequest, UnknownName, ConfigInvalid),
-    ),
-    Operation(
-        method="PUT",
-        path="/admin/v1/profiles/{name}",
-        id="write_profile",
-        about="Write a profile: create it, or replace the version that If-Match names.",
-        detail=(
-            "Nothing is written unless the whole configuration would be sound with it. A masked secret stands for the one that "
-            "is there. Without If-Match a profile is created only if there is none of that name. With hot-swap on, a change of "
-            "what serves is taken up before this answers; with hot-swap off it is pending."
-        ),
-        body="Profile",
-        body_required=True,
-        answers={200: "ProfileWritten", 201: "ProfileWritten"},
-        answer_headers=_ETAG,
-        parameters=(
-            _NAME,
-            _IF_MATCH,
-            Parameter(name="If-None-Match", place="header", about="* to create only"),
-        ),
-        refusals=(*_BODY, *_EDITS),
-    ),
-    Operation(
-        method="DELETE",
-        path="/admin/v1/profiles/{name}",
-        id="delete_profile",
-        about="Delete a profile that nothing needs.",
-        detail="The active one goes only when a successor is named; one that others extend does not go.",
-        answers={200: "ProfileDeleted"},
-        parameters=(
-            _NAME,
-            _IF_MATCH,
-            Parameter(name="successor", place="query", about="the profile that is active from then on"),
-        ),
-        refusals=(BadRequest, *_EDITS, ProfileInUse),
-    ),
+    *EDIT_OPERATIONS,
     Operation(
         method="GET",
         path="/admin/v1/models",
@@ -211,7 +129,7 @@ OPERATIONS: Final = (
         body="Stay",
         answers={200: "Loaded"},
         parameters=(_REF,),
-        refusals=(*_BODY, *_MODEL),
+        refusals=(*BODY, *_MODEL),
     ),
     Operation(
         method="POST",
@@ -230,7 +148,7 @@ OPERATIONS: Final = (
         answers={200: "Removed"},
         parameters=(
             _REF,
-            Parameter(name="force", place="query", about="1: even if roles use it", schema=_FLAG),
+            Parameter(name="force", place="query", about="1: even if roles use it", schema=FLAG),
         ),
         refusals=(*_MODEL, ModelInUse),
     ),
@@ -250,7 +168,7 @@ OPERATIONS: Final = (
         answers={200: "Requests"},
         parameters=(
             Parameter(name="limit", place="query", about="at most so many; 100 when absent", schema=_AT_MOST),
-            Parameter(name="failed", place="query", about="1: only those that failed", schema=_FLAG),
+            Parameter(name="failed", place="query", about="1: only those that failed", schema=FLAG),
             Parameter(name="role", place="query", about="only those of this role"),
             Parameter(name="since", place="query", about="only those that arrived since", schema=EPOCH_S),
             Parameter(name="before", place="query", about="a request id: only those that ended before it"),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gateway.config.bundle import FORMAT
 from gateway.config.json_schema import json_schemas
 from gateway.domain.capabilities import CAPABILITY_FIELDS
 from gateway.domain.failure import FailureClass
@@ -66,7 +67,7 @@ def question(required: Sequence[str] = (), **properties: Schema) -> Schema:
 
 def component_schemas() -> Mapping[str, Schema]:
     """Every schema by its name, those of a profile's file included."""
-    return {**_errors(), **_decisions(), **_generations(), **_models(), **_requests(), **_profiles()}
+    return {**_errors(), **_decisions(), **_generations(), **_models(), **_requests(), **_profiles(), **_edits()}
 
 
 def _words(kind: type[Any]) -> Schema:
@@ -150,15 +151,17 @@ def _generations() -> dict[str, Schema]:
             ready=YES_OR_NO,
             profile=or_null(TEXT),
             config_folder=TEXT,
+            state_folder=or_null(TEXT),
             hot_swap=YES_OR_NO,
             last_error=TEXT,
             pending=or_null(ref("Pending")),
-            providers=list_of(provider),
+            providers=list_of(ref("Provider")),
             generation=or_null(live),
             roles=by_name(list_of(ref("Deployment"))),
             degraded=list_of(TEXT),
             swaps=list_of(ref("Generation")),
         ),
+        "Provider": provider,
         "Generations": answer(generations=list_of(ref("Generation"))),
         "Generation": answer(
             generation={"type": "integer", "minimum": 0, "description": "of a failure, the one that served on"},
@@ -203,6 +206,7 @@ def _models() -> dict[str, Schema]:
             resident=or_null(ref("Held")),
             roles=list_of(TEXT),
         ),
+        "Looked": answer(models=COUNT, providers=list_of(ref("Provider"))),
         "Held": held,
         "Stay": question(keep_alive={"type": ["string", "integer", "null"]}),
         "Loaded": answer(
@@ -264,7 +268,34 @@ def _profiles() -> dict[str, Schema]:
     summary = answer(
         name=TEXT, active=YES_OR_NO, extends=or_null(TEXT), description=TEXT, file=TEXT, problems=list_of(TEXT)
     )
-    outcome = {
+    return {
+        "Profile": schema,
+        **{f"Profile_{name}": part for name, part in parts.items()},
+        "Profiles": answer(active=or_null(TEXT), profiles=list_of(summary)),
+        "ProfileWritten": answer(name=TEXT, etag=DIGEST, created=YES_OR_NO, **_outcome()),
+        "ProfileDeleted": answer(name=TEXT, deleted=YES_OR_NO, successor=or_null(TEXT), **_outcome()),
+        "ProfileImported": answer(
+            name=TEXT,
+            etag=DIGEST,
+            created=YES_OR_NO,
+            parents=list_of(TEXT),
+            migrated_from=or_null(COUNT),
+            **_outcome(),
+        ),
+        "ExportedProfile": answer(
+            format={"const": FORMAT},
+            schema_version=COUNT,
+            name=TEXT,
+            profile={"type": "object"},
+            parents=list_of(answer(name=TEXT, profile={"type": "object"})),
+            checksum=TEXT,
+        ),
+    }
+
+
+def _outcome() -> dict[str, Schema]:
+    """What every edit is answered with: what became of it."""
+    return {
         "hot_swap": {"type": "boolean", "description": "false: what is stored takes effect at the next start"},
         "swap": or_null(ref("Swap")),
         "swap_error": {
@@ -272,10 +303,39 @@ def _profiles() -> dict[str, Schema]:
             "description": "why the live gateway would not have what is stored; empty if it has",
         },
     }
+
+
+def _edits() -> dict[str, Schema]:
+    """Single values, roles, and what is made of profiles."""
+    models = {"anyOf": [list_of(TEXT), {"type": "null"}], "description": "in order; null where there is no such role"}
+    setting = answer(path=TEXT, left={}, right={}, in_left=YES_OR_NO, in_right=YES_OR_NO)
+    named = answer(role=TEXT, model=TEXT, verdict=_words(Verdict), reason=TEXT)
+    speaking = {**list_of(TEXT), "description": "the profiles that speak of the role, too: they stand above it"}
     return {
-        "Profile": schema,
-        **{f"Profile_{name}": part for name, part in parts.items()},
-        "Profiles": answer(active=or_null(TEXT), profiles=list_of(summary)),
-        "ProfileWritten": answer(name=TEXT, etag=DIGEST, created=YES_OR_NO, **outcome),
-        "ProfileDeleted": answer(name=TEXT, deleted=YES_OR_NO, successor=or_null(TEXT), **outcome),
+        "Changes": question(
+            set={"type": "object", "description": "values by set path, such as requirements.memory_gb_max"},
+            unset={**list_of(TEXT), "description": "set paths to take out, so that what lies below shows again"},
+        ),
+        "NewName": question(("name",), name={"type": "string", "minLength": 1}),
+        "Differences": answer(
+            left=TEXT,
+            right=TEXT,
+            settings=list_of(setting),
+            digests=answer(left=DIGEST, right=DIGEST),
+            roles=by_name(answer(left=models, right=models, same=YES_OR_NO)),
+        ),
+        "Validation": answer(
+            profile=TEXT,
+            valid={"const": True},
+            digest=DIGEST,
+            degraded=list_of(TEXT),
+            missing=list_of(named),
+            ruled_out=list_of(named),
+        ),
+        "Roles": answer(
+            file=TEXT,
+            roles=list_of(answer(role=TEXT, own=or_null(ref("Profile_RoleEntry")), profiles=speaking)),
+        ),
+        "RoleWritten": answer(role=TEXT, etag=TEXT, created=YES_OR_NO, profiles=speaking, **_outcome()),
+        "RoleRemoved": answer(role=TEXT, removed=YES_OR_NO, profiles=speaking, **_outcome()),
     }

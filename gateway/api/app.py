@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
@@ -12,10 +13,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.admin import Admin, History
+from gateway.api.admin_edits import EditThreads
 from gateway.api.admin_errors import problems_error
 from gateway.api.admin_explain import Explainer, Explanations
 from gateway.api.admin_openapi import Description
+from gateway.api.admin_profile_tools import ProfileTools
 from gateway.api.admin_profiles import Profiles, ProfileShelf
+from gateway.api.admin_roles import Roles, RoleShelf
 from gateway.api.admin_swap import Swaps
 from gateway.api.chat import Chat
 from gateway.api.completions import Completions
@@ -65,9 +69,11 @@ def build_app(
     switchboard: Switchboard,
     body_limit_bytes: int,
     loopback_only: bool,
+    state_folder: Path | None = None,
     journal: Journal | None = None,
     generations: GenerationLog | None = None,
     profiles: ProfileShelf | None = None,
+    roles: RoleShelf | None = None,
     explainer: Explainer | None = None,
     more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
@@ -87,8 +93,9 @@ def build_app(
     }
     models = Models(switchboard=switchboard)
     health = Health(switchboard=switchboard)
-    admin = Admin(controller=controller, switchboard=switchboard)
+    admin = Admin(controller=controller, switchboard=switchboard, state_folder=state_folder)
     swaps = Swaps(controller=controller)
+    threads = EditThreads()
     routes = [
         *(Route(path, app, methods=["POST"]) for path, app in hot.items()),
         Route("/v1/messages/count_tokens", _count_tokens, methods=["POST"]),
@@ -98,13 +105,16 @@ def build_app(
         Route("/readyz", health.ready),
         Route("/admin/v1/status", admin.status),
         Route("/admin/v1/plan", admin.plan),
+        Route("/admin/v1/plan/profile", admin.pinned),
+        Route("/admin/v1/look", admin.look, methods=["POST"]),
         Route("/admin/v1/swap", swaps.swap, methods=["POST"]),
         Route("/admin/v1/reload", swaps.reload, methods=["POST"]),
         Route("/admin/v1/rollback", swaps.rollback, methods=["POST"]),
         Route("/admin/v1/openapi.json", Description().show),
         *_remembering(generations),
         *_explaining(explainer),
-        *_of_profiles(profiles, controller=controller),
+        *_of_profiles(profiles, controller=controller, threads=threads),
+        *_of_roles(roles, controller=controller, threads=threads),
         *more_routes,
         *(Route(path, _not_offered, methods=["GET", "POST", "DELETE"]) for path in _NOT_OFFERED),
     ]
@@ -136,13 +146,29 @@ def _explaining(explainer: Explainer | None) -> list[Route]:
     return [Route("/admin/v1/explain/{role}", explanations.explain, methods=["POST"])]
 
 
-def _of_profiles(shelf: ProfileShelf | None, *, controller: Controller) -> list[Route]:
+def _of_profiles(shelf: ProfileShelf | None, *, controller: Controller, threads: EditThreads) -> list[Route]:
     if shelf is None:
         return []
-    profiles = Profiles(shelf=shelf, controller=controller)
+    profiles = Profiles(shelf=shelf, controller=controller, threads=threads)
+    tools = ProfileTools(shelf=shelf, controller=controller, threads=threads)
     return [
         Route("/admin/v1/profiles", profiles.list),
-        Route("/admin/v1/profiles/{name}", profiles.one, methods=["GET", "PUT", "DELETE"]),
+        Route("/admin/v1/profiles", tools.take_in, methods=["POST"]),
+        Route("/admin/v1/profiles/{name}", profiles.one, methods=["GET", "PUT", "PATCH", "DELETE"]),
+        Route("/admin/v1/profiles/{name}/copy", tools.copy, methods=["POST"]),
+        Route("/admin/v1/profiles/{name}/diff", tools.diff),
+        Route("/admin/v1/profiles/{name}/validate", tools.validate),
+        Route("/admin/v1/profiles/{name}/export", tools.export),
+    ]
+
+
+def _of_roles(shelf: RoleShelf | None, *, controller: Controller, threads: EditThreads) -> list[Route]:
+    if shelf is None:
+        return []
+    roles = Roles(shelf=shelf, controller=controller, threads=threads)
+    return [
+        Route("/admin/v1/roles", roles.list),
+        Route("/admin/v1/roles/{role}", roles.one, methods=["GET", "PUT", "PATCH", "DELETE"]),
     ]
 
 

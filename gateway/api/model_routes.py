@@ -51,7 +51,7 @@ class ModelRoutes:
 
     async def remove(self, request: Request) -> Response:
         """409 for a model that roles use, unless ``?force=1``."""
-        force = _flag(request, "force")
+        force = flag_of(request, "force")
         return JSONResponse(removed_data(await self._keeping.remove(request.path_params["ref"], force=force)))
 
     async def show_resources(self, request: Request) -> Response:
@@ -64,7 +64,8 @@ def _keep_alive(content: Mapping[str, object]) -> str | int | None:
     return None if value is None else checked_keep_alive(value)
 
 
-def _flag(request: Request, name: str) -> bool:
+def flag_of(request: Request, name: str) -> bool:
+    """A query parameter that is on or off; off when absent. Raises ``BadRequest``."""
     given = request.query_params.get(name, "")
     if given.casefold() in _TRUE:
         return True

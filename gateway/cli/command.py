@@ -48,10 +48,12 @@ def _help_that_may_be_lost() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of one command: where it writes, and what the shared options said."""
+    """One call of one command: where it writes, and what the shared options said. ``url`` is where the running gateway is to be
+    found, for commands that ask it."""
 
     console: Console
     config_dir: Path | None
+    url: str | None = None
 
     def options(
         self,
@@ -69,6 +71,7 @@ class Call:
             memory_gb=memory_gb,
             vram_gb=vram_gb,
             settings={name: value for name, value in (settings or {}).items() if value is not None},
+            url=self.url,
         )
 
     def workspace(
@@ -110,19 +113,30 @@ _SHARED: Final = tuple(
     )
 )
 
+_URL: Final = inspect.Parameter(
+    "url",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="Where the gateway listens, if it is not found.", show_default=False),
+    ],
+)
+
 _CONTEXT: Final = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 
 
-def add_command(app: typer.Typer, function: Callable[..., int | None], *, name: str) -> None:
+def add_command(app: typer.Typer, function: Callable[..., int | None], *, name: str, asks: bool = False) -> None:
     """Make ``function`` the command ``name``. Its first parameter is the ``Call``; the rest are its own arguments and options.
-    It returns the exit code, ``None`` for 0."""
+    It returns the exit code, ``None`` for 0. One that ``asks`` the running gateway can be told where that listens."""
 
     def run(ctx: typer.Context, **given: Any) -> int:
         call = _call(ctx, given)
         return function(call, **given) or 0
 
     _, *own = inspect.signature(function).parameters.values()
-    _disguise(run, parameters=(_CONTEXT, *own, *_SHARED), doc=function.__doc__)
+    asked = (_URL,) if asks else ()
+    _disguise(run, parameters=(_CONTEXT, *own, *asked, *_SHARED), doc=function.__doc__)
     app.command(name, cls=_Command, context_settings=HELP)(run)
 
 
@@ -156,10 +170,11 @@ def new_group(*, about: str) -> typer.Typer:
 
 def _call(ctx: typer.Context, given: dict[str, Any]) -> Call:
     _note(ctx, given)
-    noted = ctx.meta[_META]
+    noted, url = ctx.meta[_META], given.pop(_URL.name, None)
     return Call(
         console=Console(json=noted["as_json"], quiet=noted["quiet"]),
         config_dir=cast("Path | None", noted["config_dir"]),
+        url=cast("str | None", url) or None,
     )
 
 

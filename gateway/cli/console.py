@@ -4,15 +4,21 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TextIO
 
 import typer
 
-from gateway.cli.tables import Cell, Table, aligned, kept_columns, printable, style_of, text_of
+from gateway.cli.tables import Cell, Table, aligned, breaks, kept_columns, printable, style_of, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console as RichConsole
+    from rich.console import ConsoleOptions
+    from rich.measure import Measurement
+    from rich.text import Text
 
 BROKEN_PIPE: Final = 141
 """What a shell reports for a program whose reader went away (128 + SIGPIPE)."""
@@ -31,6 +37,8 @@ class Console:
     def __init__(self, *, json: bool, quiet: bool) -> None:
         self.json = json
         self.quiet = quiet
+        self.spoken: Callable[[str], str] = printable
+        """How a line of talk is written; as it is, unless a program is to read it."""
         self._rich: RichConsole | None = None
 
     @property
@@ -60,7 +68,7 @@ class Console:
         from rich.text import Text
 
         text = Text("  ").join(Text(text_of(cell), style=style_of(cell)) for cell in cells)
-        self._terminal().print(Padding(text, (0, 0, 0, indent)))
+        self._terminal().print(Padding(_Folding(text), (0, 0, 0, indent)))
 
     def table(self, table: Table) -> None:
         """Data as a table; all of it in a pipe, what fits on a terminal."""
@@ -74,7 +82,7 @@ class Console:
     def talk(self, *lines: str) -> None:
         """What a person wants to know and a program does not, in lines without line breaks."""
         if lines and any(lines) and not self.quiet:
-            self._write(sys.stderr, "\n".join(map(printable, lines)))
+            self._write(sys.stderr, "\n".join(map(self.spoken, lines)))
 
     def warn(self, warnings: Sequence[str]) -> None:
         self.talk(*(f"warning: {one}" for one in warnings))
@@ -96,11 +104,14 @@ class Console:
                 column.title, justify="right" if column.right else "left", no_wrap=not column.wraps, overflow="fold"
             )
         for row in table.rows:
-            drawn.add_row(*(Text(text_of(row[index]), style=style_of(row[index])) for index in kept))
+            cells = (Text(text_of(row[index]), style=style_of(row[index])) for index in kept)
+            drawn.add_row(*(_Folding(cell) for cell in cells))
         self._terminal().print(drawn)
         left_out = [column.title for index, column in enumerate(table.columns) if index not in kept]
         if left_out:
-            self.talk(f"(left out at this width: {', '.join(left_out)}; --json has everything)")
+            note = f"(left out at this width: {', '.join(left_out)}; --json has everything)"
+            ends = [0, *breaks(note, width=self._terminal().width), len(note)]
+            self.talk(*(note[start:end].rstrip() for start, end in pairwise(ends)))
 
     def _terminal(self) -> "RichConsole":
         if self._rich is None:
@@ -118,6 +129,23 @@ class Console:
             if stream is sys.stdout:
                 raise output_lost(exc) from None
             _give_up(stream)  # what is said nowhere must not cost the data
+
+
+class _Folding:
+    """Text in the width that rich leaves it, in lines that end where a reader would end them."""
+
+    def __init__(self, text: "Text") -> None:
+        self._text = text
+
+    def __rich_measure__(self, console: "RichConsole", options: "ConsoleOptions") -> "Measurement":
+        from rich.measure import Measurement
+
+        return Measurement.get(console, options, self._text)
+
+    def __rich_console__(self, console: "RichConsole", options: "ConsoleOptions") -> "Iterator[Text]":
+        for line in self._text.divide(breaks(self._text.plain, width=options.max_width)):
+            line.rstrip()
+            yield line
 
 
 def output_lost(error: OSError) -> Exception:

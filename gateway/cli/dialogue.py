@@ -1,6 +1,7 @@
 """The dialogue that makes a profile, role by role."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gateway.cli.asked import ask, ask_yes
@@ -21,7 +22,11 @@ def profile_from_answers(call: Call, *, workspace: "Workspace", described: bool)
     the profile is for. Raises ``BadRequest`` where nothing may be asked or the last question is answered with no."""
     if call.console.json:
         raise BadRequest("a dialogue and --json do not go together", hint="leave one of them out")
-    survey = call.survey(workspace)
+    with _nothing_written_when_broken_off(call):
+        return _answers(call, survey=call.survey(workspace), described=described)
+
+
+def _answers(call: Call, *, survey: "Survey", described: bool) -> dict[str, object]:
     values: dict[str, object] = {}
     if not described and (description := ask("what is the profile for, in a line? ")):
         values["description"] = description
@@ -38,6 +43,16 @@ def profile_from_answers(call: Call, *, workspace: "Workspace", described: bool)
     if not ask_yes("write it so?", usually=True):
         raise BadRequest("nothing was written")
     return values
+
+
+@contextmanager
+def _nothing_written_when_broken_off(call: Call) -> Iterator[None]:
+    """Ctrl-C in the middle of the questions is an answer, too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        call.console.talk("", "nothing was written")
+        raise
 
 
 def _role(call: Call, role: "Role", *, survey: "Survey") -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from gateway.cli.command import Call, add_command
 from gateway.cli.pulling import LayerDisplay, PullDisplay, waiting
 from gateway.cli.tables import Cell, printable
-from gateway.errors import BadRequest, ProviderFailed
+from gateway.errors import BadRequest, ProviderFailed, RolegateError
 
 if TYPE_CHECKING:
     from gateway.compose.keeping import ModelDesk
@@ -21,10 +22,10 @@ Reference = Annotated[str, typer.Argument(metavar="MODEL", show_default=False)]
 
 
 def add_to(group: typer.Typer) -> None:
-    add_command(group, pull, name="pull")
-    add_command(group, load, name="load")
-    add_command(group, unload, name="unload")
-    add_command(group, remove, name="remove")
+    add_command(group, pull, name="pull", asks=True)
+    add_command(group, load, name="load", asks=True)
+    add_command(group, unload, name="unload", asks=True)
+    add_command(group, remove, name="remove", asks=True)
 
 
 def pull(call: Call, *, model: Reference) -> None:
@@ -49,6 +50,7 @@ def pull(call: Call, *, model: Reference) -> None:
         call.console.value(told)
     else:
         call.console.text(str(told.get("path") or f"{target} is there"))
+    _have_it_seen(call)
 
 
 def load(
@@ -136,6 +138,14 @@ def remove(
     else:
         call.console.text(f"{told['model']} is removed")
     return 0
+
+
+def _have_it_seen(call: Call) -> None:
+    """Have the running gateway look now; where none does, it will find the model by itself."""
+    from gateway.cli.taking_up import asked
+
+    with suppress(RolegateError):
+        asked(call, call.workspace(), "POST", "/admin/v1/look")
 
 
 def _desk(call: Call) -> "ModelDesk":

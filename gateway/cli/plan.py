@@ -11,7 +11,7 @@ from gateway.cli.tables import Cell
 from gateway.errors import NoModelForRole
 
 if TYPE_CHECKING:
-    from gateway.compose import Survey
+    from gateway.compose import Survey, Workspace
     from gateway.domain.plan import RolePlan
     from gateway.domain.role import Role
     from gateway.domain.trace import RoleTrace, TraceEntry
@@ -53,7 +53,7 @@ def plan(call: Call, *, profile: Profile = None, memory_gb: MemoryGb = None, vra
 
     Needs no running gateway. Exits with 4 when a role has none.
     """
-    workspace = call.workspace(profile=profile, memory_gb=memory_gb, vram_gb=vram_gb)
+    workspace = _workspace(call, profile=profile, memory_gb=memory_gb, vram_gb=vram_gb)
     survey = call.survey(workspace)
     decided = survey.selection.plan
     if call.console.json:
@@ -87,7 +87,7 @@ def explain(
     """
     from gateway.compose.explanation import asking_more, explanation_data
 
-    workspace = call.workspace(profile=profile, memory_gb=memory_gb, vram_gb=vram_gb)
+    workspace = _workspace(call, profile=profile, memory_gb=memory_gb, vram_gb=vram_gb)
     survey = call.survey(workspace)
     asked = survey.configuration.roles[must_know("role", role, known=survey.configuration.roles)]
     flags = {"supports_tools": tools, "supports_vision": vision, "supports_json_schema": json_schema}
@@ -101,6 +101,16 @@ def explain(
     else:
         _print_explanation(call, role=asked, served=served, trace=trace)
     return 0 if served.deployments else NoModelForRole.exit_code
+
+
+def _workspace(call: Call, *, profile: str | None, memory_gb: float | None, vram_gb: float | None) -> "Workspace":
+    """With these over the files. Raises ``UnknownName`` for a profile that there is not."""
+    from gateway.config.profiles import names
+
+    workspace = call.workspace(profile=profile, memory_gb=memory_gb, vram_gb=vram_gb)
+    if profile:
+        must_know("profile", profile, known=names(folder=workspace.config_folder))
+    return workspace
 
 
 def _why_none(role: str, *, survey: "Survey") -> str:

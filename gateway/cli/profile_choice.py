@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.command import Call, add_command
+from gateway.cli.doubts import warn_of_models
 from gateway.cli.named import must_know
-from gateway.cli.taking_up import asked_to, running_gateway, swap_line
-from gateway.errors import BadRequest, GatewayUnreachable
+from gateway.cli.taking_up import asked_to, gateway_found, swap_line
+from gateway.errors import BadRequest, GatewayUnreachable, OtherGateway
 
 if TYPE_CHECKING:
     from gateway.compose import Workspace
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def add_to(group: typer.Typer) -> None:
-    add_command(group, use, name="use")
-    add_command(group, rollback, name="rollback")
+    add_command(group, use, name="use", asks=True)
+    add_command(group, rollback, name="rollback", asks=True)
 
 
 def use(
@@ -40,18 +41,22 @@ def use(
         must_know("profile", profile, known=names(folder=workspace.config_folder))
     call.workspace(profile=profile or "").configuration()
     before = active_profile(workspace)
-    running = running_gateway(call, workspace)
+    found = gateway_found(call, workspace)
+    running = None if found is None else {key: found.status.get(key) for key in ("profile", "hot_swap")}
     swap: dict[str, Any] | None = None
-    if running is not None and running.get("hot_swap"):
+    if found is not None and found.status.get("hot_swap"):
         swap = asked_to(call, workspace, "swap", body={"profile": profile})
-    _persist(profile, workspace=workspace)
+    if found is None or swap is None or not found.keeps_state_in(workspace.state_folder):
+        # Else the gateway has written it, and by now somebody may have chosen another.
+        _persist(profile, workspace=workspace)
     if call.console.json:
         told = None if running is None else {**running, "swap": swap}
         call.console.value({"profile": profile, "persisted": True, "running": told})
-        return
-    call.console.text(f"active profile: {profile or 'none'}")
-    call.console.talk(swap_line(swap) if swap is not None else _what_happens(profile, running=running))
-    _warn_of_variable(call, before)
+    else:
+        call.console.text(f"active profile: {profile or 'none'}")
+        call.console.talk(swap_line(swap) if swap is not None else _what_happens(profile, running=running))
+        _warn_of_variable(call, before)
+    warn_of_models(call, profile)
 
 
 def rollback(call: Call) -> None:
@@ -65,12 +70,17 @@ def rollback(call: Call) -> None:
     try:
         swap = asked_to(call, workspace, "rollback")
     except GatewayUnreachable as nobody:
+        if call.url is not None:
+            raise
+        if isinstance(nobody, OtherGateway):
+            call.console.talk(nobody.message)
         _choose_the_one_before(call, workspace, nobody=nobody)
         return
     if call.console.json:
         call.console.value(swap)
         return
-    call.console.text(f"generation {swap['generation']}")
+    if call.console.quiet or not call.console.is_terminal:
+        call.console.text(f"generation {swap['generation']}")  # the line below has it for people
     call.console.talk(swap_line(swap))
 
 
@@ -128,8 +138,6 @@ def _persist(profile: str | None, *, workspace: "Workspace") -> None:
 def _what_happens(profile: str | None, *, running: dict[str, object] | None) -> str:
     if running is None:
         return "no gateway is running; the next `rolegate serve` goes by it"
-    if "error" in running:
-        return f"a gateway is running and did not say which profile it has ({running['error']}); restart it"
     if running["profile"] == profile:
         return "the running gateway has this profile already"
     serving = f'profile "{running["profile"]}"' if running["profile"] else "no profile"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_to(group: typer.Typer) -> None:
-    add_command(group, edit, name="edit")
+    add_command(group, edit, name="edit", asks=True)
 
 
 def edit(

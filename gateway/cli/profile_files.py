@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.command import Call, add_command
+from gateway.cli.doubts import doubts_of, warn_of_models
 from gateway.cli.gave_way import what_gave_way
 from gateway.cli.profile_writing import Name, edited_data
 from gateway.cli.refusal import nothing_written
@@ -18,7 +19,7 @@ File = Annotated[str, typer.Argument(metavar="FILE", show_default=False)]
 
 def add_to(group: typer.Typer) -> None:
     add_command(group, export, name="export")
-    add_command(group, import_profile, name="import")
+    add_command(group, import_profile, name="import", asks=True)
 
 
 def export(
@@ -65,7 +66,8 @@ def import_profile(
     """Take in a profile that was exported; - is stdin.
 
     Checks the checksum and the whole configuration first; what an older rolegate exported is brought up to date. A profile of
-    the same name that says something else is replaced only with --replace.
+    the same name that says something else is replaced only with --replace. With --name P, one that it extends and that says
+    something else here comes in beside that, as P-NAME.
     """
     from gateway.compose.editing import check_of
     from gateway.config.bundle import import_
@@ -81,6 +83,10 @@ def import_profile(
             source="what was read from stdin" if file == "-" else file,
         )
     everything = (*imported.parents, imported.profile)
+    if not call.console.json:
+        call.console.text(
+            *(f"wrote {one.path}" if one.changed else f"{one.path} says so already" for one in everything)
+        )
     changed = [one for one in everything if one.changed]
     running = (
         profiles_taken_up(call, workspace, profiles=[one.name for one in changed], path=changed[0].path)
@@ -97,13 +103,13 @@ def import_profile(
             }
         )
         return
-    call.console.text(*(f"wrote {one.path}" if one.changed else f"{one.path} says so already" for one in everything))
     if imported.migrated_from is not None:
         call.console.talk(
             f"{file} is in the form of schema_version {imported.migrated_from}, and was brought up to date"
         )
     call.console.talk(*(f"{one.path}: {said}" for one in changed for said in what_gave_way(one)))
-    call.console.warn([str(one) for one in imported.profile.warnings])
+    call.console.warn([str(one) for one in doubts_of(imported.profile.warnings, call=call, workspace=workspace)])
+    warn_of_models(call, imported.profile.name)
 
 
 def _content(file: str) -> bytes:

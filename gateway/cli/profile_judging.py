@@ -1,8 +1,8 @@
 """`rolegate profiles diff` and `validate`: what profiles would make of this machine."""
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,6 @@ from gateway.errors import ConfigInvalid, NoModelForRole
 
 if TYPE_CHECKING:
     from gateway.compose import Survey, Workspace
-    from gateway.config.compare import Difference
 
 _THEN = " > "
 
@@ -33,34 +32,21 @@ def diff(
 
     All layers are merged under each of them, and both plans are made for this machine as it is now.
     """
-    from gateway.compose.comparing import surveys
-    from gateway.config.compare import differences
+    from gateway.compose.comparing import diff_data, surveys
     from gateway.config.profiles import names
 
     known = names(folder=call.workspace().config_folder)
     workspaces = [call.workspace(profile=must_know("profile", one, known=known)) for one in (left, right)]
-    first, second = call.run(surveys(workspaces))
-    _warn(call, (first, second))
-    changed = differences(first.configuration.values, second.configuration.values)
-    roles = {
-        role: (_served(first, role), _served(second, role))
-        for role in sorted({*first.configuration.roles, *second.configuration.roles})
-    }
+    found = call.run(surveys(workspaces))
+    _warn(call, found)
+    told: dict[str, Any] = diff_data(left, right, found)
     if call.console.json:
-        call.console.value(
-            {
-                "left": left,
-                "right": right,
-                "settings": [_difference_data(one) for one in changed],
-                "digests": {"left": first.selection.plan.digest, "right": second.selection.plan.digest},
-                "roles": {name: {"left": a, "right": b, "same": a == b} for name, (a, b) in roles.items()},
-            }
-        )
+        call.console.value(told)
         return
-    call.console.table(_settings_table(changed, left=left, right=right))
-    if changed:
+    call.console.table(_settings_table(told["settings"], left=left, right=right))
+    if told["settings"]:
         call.console.text("")
-    differing = {name: sides for name, sides in roles.items() if sides[0] != sides[1]}
+    differing = {name: one for name, one in told["roles"].items() if not one["same"]}
     call.console.table(
         Table(
             columns=(
@@ -69,7 +55,8 @@ def diff(
                 Column(title=f"UNDER {right}", wraps=True),
             ),
             rows=tuple(
-                (Cell(text=name, style="bold"), _chain(sides[0]), _chain(sides[1])) for name, sides in differing.items()
+                (Cell(text=name, style="bold"), _chain(one["left"]), _chain(one["right"]))
+                for name, one in differing.items()
             ),
             empty="every role is served by the same models under both",
         )
@@ -85,7 +72,7 @@ def validate(
 
     Exits with 3 when there is a problem, with 4 when a role would have no model.
     """
-    from gateway.compose.comparing import surveys
+    from gateway.compose.comparing import surveys, validation_data
     from gateway.config.profiles import names
 
     workspace = call.workspace()
@@ -95,7 +82,7 @@ def validate(
     chosen = known if profile is None else (must_know("profile", profile, known=known),)
     found = call.run(surveys([call.workspace(profile=one) for one in chosen]))
     _warn(call, found)
-    judged = [_judged(name, survey) for name, survey in zip(chosen, found, strict=True)]
+    judged = [validation_data(name, survey) for name, survey in zip(chosen, found, strict=True)]
     if call.console.json:
         call.console.value({"profiles": judged})
     else:
@@ -126,50 +113,21 @@ def _warn(call: Call, found: "Sequence[Survey]") -> None:
     call.console.talk(*dict.fromkeys(down))
 
 
-def _served(survey: "Survey", role: str) -> list[str] | None:
-    """The models in order; ``None`` where there is no such role."""
-    plan = survey.selection.plan.roles.get(role)
-    return None if plan is None else [str(one.ref) for one in plan.deployments]
-
-
 def _chain(models: Sequence[str] | None) -> str | Cell:
     if models is None:
         return Cell(text="no such role", style="dim")
     return _THEN.join(models) or Cell(text="no model", style="red")
 
 
-def _difference_data(one: "Difference") -> dict[str, object]:
-    left, right = _shown(one)
-    return {
-        "path": one.path,
-        "left": left,
-        "right": right,
-        "in_left": one.in_left,
-        "in_right": one.in_right,
-    }
-
-
-def _shown(one: "Difference") -> tuple[object, object]:
-    """Both values, with what could be a secret masked."""
-    from gateway.config.masking import masked
-    from gateway.config.set_path import parse_set_path
-
-    keys = [key for key in parse_set_path(one.path) if isinstance(key, str)]
-    key = keys[-1] if keys else ""
-    return masked(one.left, key=key), masked(one.right, key=key)
-
-
-def _settings_table(changed: "Sequence[Difference]", *, left: str, right: str) -> Table:
-    rows = []
-    for one in changed:
-        a, b = _shown(one)
-        rows.append(
-            (
-                Cell(text=one.path, style="bold"),
-                json.dumps(a, ensure_ascii=False) if one.in_left else "-",
-                json.dumps(b, ensure_ascii=False) if one.in_right else "-",
-            )
+def _settings_table(changed: Sequence[Mapping[str, Any]], *, left: str, right: str) -> Table:
+    rows = [
+        (
+            Cell(text=one["path"], style="bold"),
+            json.dumps(one["left"], ensure_ascii=False) if one["in_left"] else "-",
+            json.dumps(one["right"], ensure_ascii=False) if one["in_right"] else "-",
         )
+        for one in changed
+    ]
     return Table(
         columns=(
             Column(title="SETTING", wraps=True, least=30),
@@ -181,48 +139,28 @@ def _settings_table(changed: "Sequence[Difference]", *, left: str, right: str) -
     )
 
 
-def _judged(name: str, survey: "Survey") -> dict[str, object]:
-    from gateway.domain.plan import Via
-
-    plan = survey.selection.plan
-    absent = ("not_installed", "provider_down", "no_api_key")
-    missing = [
-        {"role": role, "model": entry.model, "verdict": entry.verdict.value, "reason": entry.reason}
-        for role in plan.roles
-        for entry in survey.selection.trace(role).entries
-        if entry.verdict.value in absent and entry.via not in (None, Via.DISCOVERED)
-    ]
-    return {
-        "profile": name,
-        "valid": True,
-        "digest": plan.digest,
-        "degraded": list(plan.degraded),
-        "missing": missing,
-    }
-
-
-def _judged_table(judged: Sequence[dict[str, object]]) -> Table:
-    rows = []
-    for one in judged:
-        degraded, missing = one["degraded"], one["missing"]
-        assert isinstance(degraded, list)  # noqa: S101  (as _judged has it)
-        assert isinstance(missing, list)  # noqa: S101
-        absent = dict.fromkeys(f"{each['model']} ({each['verdict']})" for each in missing)
-        rows.append(
-            (
-                Cell(text=str(one["profile"]), style="bold"),
-                "valid",
-                Cell(text=", ".join(degraded), style="red") if degraded else "-",
-                ", ".join(absent) or "-",
-            )
-        )
+def _judged_table(judged: Sequence[Mapping[str, Any]]) -> Table:
     return Table(
         columns=(
             Column(title="PROFILE"),
             Column(title="FILES"),
             Column(title="ROLES WITHOUT A MODEL", wraps=True),
-            Column(title="NAMED AND NOT THERE", wraps=True),
+            Column(title="NAMED AND NOT USED", wraps=True),
         ),
-        rows=tuple(rows),
+        rows=tuple(
+            (
+                Cell(text=str(one["profile"]), style="bold"),
+                "valid",
+                Cell(text=", ".join(one["degraded"]), style="red") if one["degraded"] else "-",
+                ", ".join(_unused(one)) or "-",
+            )
+            for one in judged
+        ),
         empty="there are no profiles",
     )
+
+
+def _unused(judged: Mapping[str, Any]) -> list[str]:
+    """The models that are named in vain, each with its verdict."""
+    named = (*judged["missing"], *judged["ruled_out"])
+    return list(dict.fromkeys(f"{one['model']} ({one['verdict']})" for one in named))

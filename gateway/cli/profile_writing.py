@@ -1,14 +1,16 @@
 """`rolegate profiles create`, `copy`, `set` and `delete`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
 from gateway.cli.asked import must_confirm
 from gateway.cli.command import Call, add_command
+from gateway.cli.doubts import doubts_of, warn_of_models
 from gateway.cli.gave_way import what_gave_way
 from gateway.cli.refusal import nothing_written
-from gateway.cli.taking_up import asked_to, profiles_taken_up, running_gateway, swap_line
+from gateway.cli.taking_up import asked, asked_to, gateway_found, profiles_taken_up, running_gateway, swap_line
 from gateway.errors import BadRequest, ProfileInUse
 
 if TYPE_CHECKING:
@@ -19,10 +21,10 @@ Name = Annotated[str, typer.Argument(metavar="PROFILE", show_default=False)]
 
 
 def add_to(group: typer.Typer) -> None:
-    add_command(group, create, name="create")
-    add_command(group, copy, name="copy")
-    add_command(group, set_values, name="set")
-    add_command(group, delete, name="delete")
+    add_command(group, create, name="create", asks=True)
+    add_command(group, copy, name="copy", asks=True)
+    add_command(group, set_values, name="set", asks=True)
+    add_command(group, delete, name="delete", asks=True)
 
 
 def create(
@@ -46,7 +48,7 @@ def create(
     """
     if from_running and interactive:
         raise BadRequest("--from-running and --interactive are two ways to begin", hint="choose one of them")
-    from gateway.compose.editing import check_of
+    from gateway.compose.editing import active_profile, check_of
     from gateway.config.profile_edits import create as create_profile
     from gateway.config.profile_edits import require_new
 
@@ -57,17 +59,21 @@ def create(
     if extends is not None:
         values["extends"] = extends
     if from_running:
-        values |= _as_it_runs(call, workspace)
+        values |= _as_it_runs(call, workspace, extends=extends)
     if interactive:
         from gateway.cli.dialogue import profile_from_answers
 
         require_new(profile, folder=workspace.config_folder)
+        if extends is None and (active := active_profile(workspace).name) is not None:
+            call.console.talk(
+                f"the new profile lies over the files alone, not over the active one; --extends {active} has it lie over that"
+            )
         values |= profile_from_answers(
-            call, workspace=call.workspace(profile=extends), described="description" in values
+            call, workspace=call.workspace(profile=extends or ""), described="description" in values
         )
     with nothing_written():
         edited = create_profile(profile, folder=workspace.config_folder, check=check_of(workspace), values=values)
-    _tell(call, edited, said=f"created {edited.path}")
+    _created(call, edited, workspace=workspace)
     call.console.talk(
         f"`rolegate profiles edit {profile}` changes it, `rolegate profiles use {profile}` makes it active"
     )
@@ -81,7 +87,7 @@ def copy(call: Call, *, profile: Name, new: Annotated[str, typer.Argument(metava
     workspace = call.workspace()
     with nothing_written():
         edited = copy_profile(profile, new, folder=workspace.config_folder, check=check_of(workspace))
-    _tell(call, edited, said=f"created {edited.path}")
+    _created(call, edited, workspace=workspace)
 
 
 def set_values(
@@ -93,7 +99,8 @@ def set_values(
     """Change single values of a profile.
 
     Such as role_mappings.planner.preferred[0]=mistral:latest. What is no JSON is text; nothing behind the = takes the key out of
-    the profile. All of them are written, or none. A file with comments loses them, and is kept beside the new one.
+    the profile. A name with dots goes into brackets and quotes: 'model_profiles["llama3.1:8b"].speed_tokens_s=40'. All of them
+    are written, or none. A file with comments loses them, and is kept beside the new one.
     """
     from gateway.compose.editing import check_of
     from gateway.config.profile_edits import assign
@@ -155,23 +162,28 @@ def delete(
 
 
 def written(call: Call, edited: "Edited", *, workspace: "Workspace") -> None:
-    """Say what an edit did, and what the running gateway makes of it."""
+    """Say what an edit did, and what the running gateway and this machine make of it."""
+    if not call.console.json:
+        call.console.text(f"wrote {edited.path}" if edited.changed else f"{edited.path} says so already")
     running = profiles_taken_up(call, workspace, profiles=[edited.name], path=edited.path) if edited.changed else None
-    _tell(
-        call,
-        edited,
-        said=f"wrote {edited.path}" if edited.changed else f"{edited.path} says so already",
-        running=running,
-    )
-
-
-def _tell(call: Call, edited: "Edited", *, said: str, running: dict[str, object] | None = None) -> None:
     if call.console.json:
         call.console.value({**edited_data(edited), "running": running})
+    _tell_doubts(call, edited, workspace=workspace)
+    if edited.changed:
+        warn_of_models(call, edited.name)
+
+
+def _created(call: Call, edited: "Edited", *, workspace: "Workspace") -> None:
+    if call.console.json:
+        call.console.value({**edited_data(edited), "running": None})
     else:
-        call.console.text(said)
+        call.console.text(f"created {edited.path}")
+    _tell_doubts(call, edited, workspace=workspace)
+
+
+def _tell_doubts(call: Call, edited: "Edited", *, workspace: "Workspace") -> None:
     call.console.talk(*what_gave_way(edited))
-    call.console.warn([str(one) for one in edited.warnings])
+    call.console.warn([str(one) for one in doubts_of(edited.warnings, call=call, workspace=workspace)])
 
 
 def edited_data(edited: "Edited") -> dict[str, object]:
@@ -187,15 +199,15 @@ def edited_data(edited: "Edited") -> dict[str, object]:
     }
 
 
-def _as_it_runs(call: Call, workspace: "Workspace") -> dict[str, object]:
-    """What the live plan has, as settings that ask for just that. Raises ``GatewayUnreachable``."""
-    from gateway.compose.asking import ask_gateway
+def _as_it_runs(call: Call, workspace: "Workspace", *, extends: str | None) -> dict[str, object]:
+    """What serves now, as settings that ask for just that. Secrets are not sent: they are taken from the files that the gateway
+    has them from. Raises ``GatewayUnreachable``."""
+    from gateway.config.load import merged_values
+    from gateway.config.masking import restored
 
-    plan: dict[str, Any] = call.run(ask_gateway(workspace.url, "GET", "/admin/v1/plan"))
-    roles: dict[str, object] = {}
-    for name, served in plan["roles"].items():
-        local = [one["model"] for one in served["deployments"] if not one["cloud"]]
-        cloud = [one["model"] for one in served["deployments"] if one["cloud"]]
-        if local or cloud:
-            roles[name] = {"preferred": local, **({"cloud_fallback": cloud} if cloud else {}), "discover": False}
-    return {"role_mappings": roles}
+    told = asked(
+        call, workspace, "GET", "/admin/v1/plan/profile" + (f"?extends={quote(extends, safe='')}" if extends else "")
+    )
+    serving = gateway_found(call, workspace)
+    profile = None if serving is None else serving.status.get("profile")
+    return restored(told, stored=merged_values(folder=workspace.config_folder, profile=profile))

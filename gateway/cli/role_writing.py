@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.asked import must_confirm
 from gateway.cli.command import Call, add_command
+from gateway.cli.doubts import doubts_of
 from gateway.cli.gave_way import what_gave_way
 from gateway.cli.refusal import nothing_written
 from gateway.cli.taking_up import taken_up
@@ -18,9 +19,9 @@ Role = Annotated[str, typer.Argument(metavar="ROLE", show_default=False)]
 
 
 def add_to(group: typer.Typer) -> None:
-    add_command(group, set_values, name="set")
-    add_command(group, add, name="add")
-    add_command(group, remove, name="remove")
+    add_command(group, set_values, name="set", asks=True)
+    add_command(group, add, name="add", asks=True)
+    add_command(group, remove, name="remove", asks=True)
 
 
 def set_values(
@@ -82,6 +83,8 @@ def remove(
 
 
 def _tell(call: Call, edited: "EditedRole", *, workspace: "Workspace", said: str) -> None:
+    if not call.console.json:
+        call.console.text(said if edited.changed else f"{edited.path} says so already")
     running = taken_up(call, workspace, path=edited.path) if edited.changed else None
     if call.console.json:
         call.console.value(
@@ -97,9 +100,7 @@ def _tell(call: Call, edited: "EditedRole", *, workspace: "Workspace", said: str
                 "running": running,
             }
         )
-    else:
-        call.console.text(said if edited.changed else f"{edited.path} says so already")
     call.console.talk(*what_gave_way(edited))
     if edited.profiles:
         call.console.talk(f"profiles that speak of {edited.role} stand above it: {', '.join(edited.profiles)}")
-    call.console.warn([str(one) for one in edited.warnings])
+    call.console.warn([str(one) for one in doubts_of(edited.warnings, call=call, workspace=workspace)])

@@ -50,11 +50,25 @@ def serve(
     log_format: Annotated[Literal["text", "json"] | None, _flag("log_format")] = None,
 ) -> int:
     """Run the gateway until it is stopped."""
+    from gateway.compose import Workspace
     from gateway.compose.serving import serve as run_gateway
 
     settings = {"host": host, "port": port, "hot_swap": hot_swap, "embedded": embedded, "log_format": log_format}
+    options = call.options(profile=profile, settings=settings)
+    if Workspace.open(options).configuration().gateway.log_format == "json":
+        call.console.spoken = log_line
     with Announcer(call.console) as announcer:
-        return run_gateway(call.options(profile=profile, settings=settings), announce=announcer)
+        return run_gateway(options, announce=announcer)
+
+
+def log_line(text: str) -> str:
+    """What is told while the gateway comes up, as a line of its log in JSON: whoever reads that reads nothing else there."""
+    import logging
+
+    from gateway.telemetry.logs import LineFormatter, Redactor
+
+    told = {"name": "gateway.serve", "levelname": "INFO", "levelno": logging.INFO, "msg": "%s", "args": (text,)}
+    return LineFormatter(form="json", redactor=Redactor()).format(logging.makeLogRecord(told))
 
 
 class Announcer:

@@ -1,7 +1,7 @@
 """`rolegate status`: the live gateway; `rolegate version`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -13,24 +13,17 @@ from gateway.errors import GatewayUnreachable
 
 
 def add_to(app: typer.Typer) -> None:
-    add_command(app, status, name="status")
+    add_command(app, status, name="status", asks=True)
     add_command(app, version, name="version")
 
 
-def status(
-    call: Call,
-    *,
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="Where it listens, if not as configured.", show_default=False),
-    ] = None,
-) -> None:
+def status(call: Call) -> None:
     """The live gateway: what serves, what is pending, what was.
 
     Generation, roles, providers, the change that waits, the last error, and how it came to be so. Exits with 5 when no gateway
     answers.
     """
-    live = _asked(call, url=url)
+    live = _asked(call)
     if call.console.json:
         call.console.value(live)
         return
@@ -58,17 +51,20 @@ def status(
         console.table(_swaps(swaps))
 
 
-def _asked(call: Call, *, url: str | None) -> dict[str, object]:
+def _asked(call: Call) -> Mapping[str, Any]:
     """The status, whatever the files say by now. Where nobody answers, it is their problems that are raised."""
-    from gateway.compose.address import likely_url
+    from gateway.compose.address import any_gateway, is_other
 
     workspace = call.workspace()
     try:
-        return call.run(workspace.status(url=url or likely_url(workspace)))
+        found = call.run(any_gateway(workspace))
     except GatewayUnreachable:
-        if url is None:
+        if call.url is None:
             workspace.configuration()
         raise
+    if call.url is None and is_other(found, workspace=workspace):
+        call.console.warn([f"the gateway at {found.url} goes by another configuration than {workspace.config_folder}"])
+    return found.status
 
 
 def version(call: Call) -> None:
@@ -118,11 +114,11 @@ def _swaps(swaps: Sequence[Any]) -> Table:
     return Table(
         columns=(
             Column(title="GENERATION", right=True),
-            Column(title="SINCE", spare=1),
+            Column(title="SINCE", spare=2),
             Column(title="CAUSE", wraps=True),
-            Column(title="PROFILE", spare=2),
+            Column(title="PROFILE", spare=1),
             Column(title="CHANGED ROLES", wraps=True, least=14),
-            Column(title="TOOK", right=True, spare=1),
+            Column(title="TOOK", right=True, spare=3),
             Column(title="OUTCOME", wraps=True, least=12),
         ),
         rows=tuple(

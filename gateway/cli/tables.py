@@ -9,6 +9,8 @@ from unicodedata import category, combining, east_asian_width
 GAP = 2
 """Spaces between two columns."""
 
+_JOINTS: Final = "./_:-[="
+"""Behind these a name may go on in the next line."""
 _CONTROLS: Final = frozenset({"Cc", "Zl", "Zp"})
 _TURNS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that change the direction of what follows, so that it reads as something else."""
@@ -78,7 +80,40 @@ def kept_columns(table: Table, *, width: int) -> tuple[int, ...]:
         if not spare:
             break
         kept.remove(max(spare, key=lambda index: (table.columns[index].spare, index)))
-    return tuple(kept)
+    # One that went for the sake of a wider one that went after all may have room again.
+    gone = [index for index in range(len(table.columns)) if index not in kept]
+    for index in sorted(gone, key=lambda index: (table.columns[index].spare, index)):
+        if sum(counted[one] for one in (*kept, index)) + GAP * len(kept) <= width:
+            kept.append(index)
+    return tuple(sorted(kept))
+
+
+def breaks(text: str, *, width: int) -> list[int]:
+    """Where lines of ``width`` columns end, as offsets into ``text``: between words where that will do, else behind a dot, a
+    slash or the like, and only where a piece has none of them in the middle of it."""
+    found: list[int] = []
+    start, last = 0, len(text.rstrip())
+    while (end := start + max(1, _longest(text[start:], width=width))) < last:
+        room = text[start : end + 1]
+        between = room.rfind(" ")
+        behind = max(room[: end - start].rfind(one) for one in _JOINTS)
+        if between > 0:
+            end = start + between + 1
+        elif behind > 0:
+            end = start + behind + 1
+        found.append(end)
+        start = end
+    return found
+
+
+def _longest(text: str, *, width: int) -> int:
+    """How many characters of ``text`` fit into ``width`` columns."""
+    taken = 0
+    for place, one in enumerate(text):
+        taken += cells_wide(one)
+        if taken > width:
+            return place
+    return len(text)
 
 
 def aligned(table: Table) -> list[str]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.command import Call
 from gateway.cli.times import duration
-from gateway.errors import ConfigInvalid, GatewayUnreachable, RolegateError
+from gateway.errors import GatewayUnreachable, OtherGateway, RolegateError
 
 if TYPE_CHECKING:
     from gateway.compose import Workspace
+    from gateway.compose.address import Running
 
 ADOPTED: Final = "adopted"
 CLOCKS_DIFFER_S: Final = 0.02
@@ -18,14 +19,26 @@ CLOCKS_DIFFER_S: Final = 0.02
 
 
 def running_gateway(call: Call, workspace: "Workspace") -> dict[str, object] | None:
-    """The profile and the hot-swap setting of the running gateway; ``None`` where none answers."""
-    try:
-        live = call.run(workspace.status())
-    except (GatewayUnreachable, ConfigInvalid):
+    """The profile and the hot-swap setting of the running gateway; ``None`` where none answers that goes by this configuration.
+    Raises ``GatewayUnreachable`` where the command line says that one does."""
+    found = gateway_found(call, workspace)
+    if found is None:
         return None
-    except RolegateError as error:
-        return {"profile": None, "hot_swap": None, "error": error.message}
-    return {"profile": live.get("profile"), "hot_swap": live.get("hot_swap")}
+    return {"profile": found.status.get("profile"), "hot_swap": found.status.get("hot_swap")}
+
+
+def gateway_found(call: Call, workspace: "Workspace") -> "Running | None":
+    """As ``running_gateway``, with all that it says of itself."""
+    from gateway.compose.address import running_gateway as find
+
+    try:
+        return call.run(find(workspace))
+    except GatewayUnreachable as nobody:
+        if call.url is not None:
+            raise
+        if isinstance(nobody, OtherGateway):
+            call.console.talk(nobody.message)
+        return None
 
 
 def profiles_taken_up(
@@ -35,7 +48,7 @@ def profiles_taken_up(
     take up."""
     from gateway.config.profiles import show
 
-    running = running_gateway(call, workspace)
+    running = _running_after_all(call, workspace)
     serving = None if running is None else running.get("profile")
     if running is None or not isinstance(serving, str):
         return running
@@ -49,19 +62,30 @@ def profiles_taken_up(
 def taken_up(call: Call, workspace: "Workspace", *, path: Path) -> dict[str, object] | None:
     """Have the running gateway read its files again after ``path`` was written, and say what came of it; ``None`` where none
     answers. What was written stays written whatever it makes of it."""
-    running = running_gateway(call, workspace)
+    running = _running_after_all(call, workspace)
     return None if running is None else _told(call, workspace, running=running, path=path)
+
+
+def _running_after_all(call: Call, workspace: "Workspace") -> dict[str, object] | None:
+    """As ``running_gateway``, now that the file is written: that none answers where one is said to be changes nothing of that."""
+    try:
+        return running_gateway(call, workspace)
+    except GatewayUnreachable as nobody:
+        call.console.talk(nobody.message)
+        return None
 
 
 def _told(call: Call, workspace: "Workspace", *, running: dict[str, object], path: Path) -> dict[str, object]:
     if not running.get("hot_swap"):
         call.console.talk("hot-swap is off: the running gateway takes it up when it is restarted")
         return running
+    from gateway.compose.address import running_gateway as find
+
     try:
         swap = asked_to(call, workspace, "reload")
         if not swap["swapped"]:
             # It watches its files, and may have been faster than the question.
-            swap = _swapped_since(path.stat().st_mtime, live=call.run(workspace.status()), swap=swap)
+            swap = _swapped_since(path.stat().st_mtime, live=call.run(find(workspace)).status, swap=swap)
     except RolegateError as error:
         call.console.talk(*f"the running gateway goes on as before: {error.message}".split("\n"))
         return {**running, "swap": None, "error": error.message, "problems": [asdict(one) for one in error.problems]}
@@ -86,10 +110,21 @@ def asked_to(
     call: Call, workspace: "Workspace", action: str, *, body: Mapping[str, object] | None = None
 ) -> dict[str, Any]:
     """What the running gateway answers when its pointer has moved. Raises ``GatewayUnreachable``, or ``GatewaySaid``."""
-    from gateway.compose.address import likely_url
+    return asked(call, workspace, "POST", f"/admin/v1/{action}", body=body)
+
+
+def asked(
+    call: Call, workspace: "Workspace", method: str, path: str, *, body: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """What the gateway that goes by this configuration answers. Raises ``GatewayUnreachable``, or ``GatewaySaid``."""
+    from gateway.compose.address import running_gateway as find
     from gateway.compose.asking import ask_gateway
 
-    return call.run(ask_gateway(likely_url(workspace), "POST", f"/admin/v1/{action}", body=body))
+    async def ask() -> dict[str, Any]:
+        found = await find(workspace)
+        return await ask_gateway(found.url, method, path, body=body)
+
+    return call.run(ask())
 
 
 def swap_line(swap: Mapping[str, Any]) -> str:

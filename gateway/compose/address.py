@@ -1,10 +1,89 @@
-"""Where a running gateway is to be found, also by those who look because its files are broken."""
+"""Where a running gateway is to be found: at the address that it leaves in its state folder, else at the configured one."""
 
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.compose.asking import gateway_status
 from gateway.compose.workspace import Workspace
+from gateway.config.atomic import sweep, write_atomically
 from gateway.config.load import merged_values
 from gateway.config.profiles import active
+from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.settings import SETTINGS
-from gateway.errors import ConfigInvalid
+from gateway.errors import ConfigInvalid, GatewayUnreachable, OtherGateway
+
+ADDRESS_FILE: Final = "gateway.json"
+_WRITTEN_BY_GATEWAYS: Final = (ADDRESS_FILE, "router.yaml")
+_LONGEST_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A gateway that answers: its address without a path, and what it says of itself."""
+
+    url: str
+    status: Mapping[str, Any]
+
+    def keeps_state_in(self, folder: Path) -> bool:
+        """Whether what it makes last, such as the active profile, lies in that state folder."""
+        return _same_folder(self.status.get("state_folder"), folder)
+
+
+@contextmanager
+def address_left(workspace: Workspace) -> Iterator[None]:
+    """Leave this process's address in the state folder until the block ends, for commands that are told of no other. Where that
+    cannot be written they look where the files have it listen."""
+    path = workspace.state_folder / ADDRESS_FILE
+    content = json.dumps(
+        {"url": workspace.url, "pid": os.getpid(), "config_folder": str(workspace.config_folder.absolute())}
+    )
+    with suppress(OSError):
+        workspace.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in _WRITTEN_BY_GATEWAYS:
+            sweep(workspace.state_folder / name)
+        write_atomically(path, f"{content}\n".encode())
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if _left(path).get("pid") == os.getpid():  # another gateway may have come into its own here since
+                path.unlink()
+
+
+async def running_gateway(workspace: Workspace) -> Running:
+    """The gateway that goes by this workspace's configuration: at the address that a command line names, else where one said
+    that it listens, else where the files have it listen. Raises ``GatewayUnreachable``, which is an ``OtherGateway`` where the
+    one that answers goes by another configuration: that is nobody's to change from here."""
+    found = await any_gateway(workspace)
+    if is_other(found, workspace=workspace):
+        raise OtherGateway(url=found.url, folder=str(found.status.get("config_folder")))
+    return found
+
+
+async def any_gateway(workspace: Workspace) -> Running:
+    """As ``running_gateway``, but also one of another configuration that listens at the configured address: to look at."""
+    named = workspace.options.url
+    if named is not None:
+        url = _base(named)
+        return Running(url=url, status=await gateway_status(url))
+    url, left = likely_url(workspace), _left(workspace.state_folder / ADDRESS_FILE).get("url")
+    if isinstance(left, str) and left != url:
+        with suppress(GatewayUnreachable):
+            found = Running(url=left, status=await gateway_status(left))
+            # One that was killed leaves its address behind, and by now somebody else may listen there.
+            if not is_other(found, workspace=workspace) and found.keeps_state_in(workspace.state_folder):
+                return found
+    return Running(url=url, status=await gateway_status(url))
+
+
+def is_other(found: Running, *, workspace: Workspace) -> bool:
+    """Whether that gateway goes by another configuration than this workspace's."""
+    return not _same_folder(found.status.get("config_folder"), workspace.config_folder)
 
 
 def likely_url(workspace: Workspace) -> str:
@@ -16,6 +95,30 @@ def likely_url(workspace: Workspace) -> str:
         host = str(_setting("host", workspace=workspace))
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host).strip("[]")
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{_setting('port', workspace=workspace)}"
+
+
+def _base(named: str) -> str:
+    """The address that a person named, without ``/v1`` behind it; http unless they say otherwise."""
+    url = named.rstrip("/").removesuffix("/v1")
+    return url if "://" in url else f"http://{url}"
+
+
+def _left(path: Path) -> Mapping[str, object]:
+    """What a gateway left at ``path``; nothing where that is not what one leaves."""
+    try:
+        content = json.loads(read_regular_file(path, at_most_bytes=_LONGEST_BYTES))
+    except (Unreadable, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _same_folder(told: object, folder: Path) -> bool:
+    if not isinstance(told, str):
+        return False
+    try:
+        return Path(told).samefile(folder)
+    except (OSError, ValueError):
+        return os.path.realpath(told) == os.path.realpath(folder)
 
 
 def _setting(name: str, *, workspace: Workspace) -> object:

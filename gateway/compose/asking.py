@@ -11,6 +11,8 @@ from gateway import errors
 from gateway.errors import ConfigInvalid, GatewayUnreachable, Problem, RolegateError
 
 CONNECT_S: Final = 5.0
+STATUS_S: Final = 5.0
+"""A gateway that has not said what it is within this time is not waited for."""
 BACKSTOP_S: Final = 3600.0
 """The gateway has a deadline for each thing it is asked to do; this is for one that has lost it."""
 
@@ -53,6 +55,19 @@ async def ask_gateway(url: str, method: str, path: str, *, body: Mapping[str, ob
         http_status=answer.status_code,
         problems=_problems(told.get("problems")),
     )
+
+
+async def gateway_status(url: str) -> dict[str, Any]:
+    """What the gateway at ``url`` (without a path) says of itself. Raises ``GatewayUnreachable``."""
+    try:
+        async with asyncio.timeout(STATUS_S), httpx.AsyncClient(timeout=STATUS_S, trust_env=False) as client:
+            answer = await client.get(f"{url}/admin/v1/status")
+            content = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as exc:
+        raise GatewayUnreachable(url=url, reason=str(exc) or type(exc).__name__) from exc
+    if answer.status_code != 200 or not isinstance(content, dict) or "generation" not in content:
+        raise GatewayUnreachable(url=url, reason="what listens there is not this gateway")
+    return content
 
 
 def model_path(reference: str, action: str = "") -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.compose.address import running_gateway
 from gateway.compose.asking import ask_gateway, model_path
 from gateway.compose.parts import EnvironmentKeys, Parts
 from gateway.compose.workspace import Survey, Workspace
@@ -127,7 +128,7 @@ class ModelDesk:
         """``None`` when a gateway answers where this workspace's listens, else why none does. Whatever else listens there is no
         gateway, and is sent nothing that changes anything."""
         try:
-            await self._workspace.status()
+            await running_gateway(self._workspace)
         except GatewayUnreachable as unreachable:
             return unreachable
         return None
@@ -199,7 +200,8 @@ class ModelDesk:
             await self._ask("POST", "/admin/v1/reload")
 
     async def _ask(self, method: str, path: str, *, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-        return await ask_gateway(self._workspace.url, method, path, body=body)
+        found = await running_gateway(self._workspace)
+        return await ask_gateway(found.url, method, path, body=body)
 
     @asynccontextmanager
     async def _keeping(self, survey: Survey) -> AsyncIterator[Keeping]:

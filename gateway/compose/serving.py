@@ -17,6 +17,7 @@ from gateway.api.exchange import LOGGER as REQUEST_LOG
 from gateway.api.model_routes import ModelRoutes
 from gateway.api.origin import is_loopback_host
 from gateway.api.requests import Requests
+from gateway.compose.address import address_left
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
 from gateway.compose.backends import Backends
 from gateway.compose.canary import Canary
@@ -28,6 +29,7 @@ from gateway.compose.keeping import live_keeping, live_resources
 from gateway.compose.listening import MAX_CONNECTIONS, Server, bind, loop_factory, make_room
 from gateway.compose.parts import Parts, SystemClock, missing_models
 from gateway.compose.profiles import ProfileDesk
+from gateway.compose.role_desk import RoleDesk
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.atomic import write_atomically
@@ -79,7 +81,7 @@ def serve(options: Options, *, announce: Announce) -> int:
         announce(Note(text=f"warning: {problem}"))
     _check_doors(workspace)
     make_room(MAX_CONNECTIONS)
-    with bind(settings.host, settings.port) as listener:
+    with bind(settings.host, settings.port) as listener, address_left(workspace):
         if options.settings.get("embedded"):
             _fetch_missing(workspace, announce=announce)
         redactor = Redactor(secrets)
@@ -207,9 +209,11 @@ class _Serving:
             switchboard=self._switchboard,
             body_limit_bytes=settings.body_limit_bytes,
             loopback_only=is_loopback_host(settings.host),
+            state_folder=self._workspace.state_folder,
             journal=self._journal,
             generations=self._generations,
             profiles=ProfileDesk(self._workspace, active=lambda: controller.configuration.profile),
+            roles=RoleDesk(self._workspace),
             explainer=LiveExplainer(
                 controller=controller,
                 switchboard=self._switchboard,

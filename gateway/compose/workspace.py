@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
 from gateway.compose.parts import Parts, SystemClock
 from gateway.config.environ import Environment
@@ -22,25 +21,24 @@ from gateway.domain.role import Role
 from gateway.domain.selection import Selection, select
 from gateway.embedded.files import KNOWN_MODELS, known_model
 from gateway.embedded.pull import Progress, pull
-from gateway.errors import GatewayUnreachable, RolegateError, UnknownName
+from gateway.errors import RolegateError, UnknownName
 from gateway.rendering.render import render
 from gateway.rendering.templates import Templates
 from gateway.resources import HostProbe
 from gateway.runtime.clashes import check_names
 
-STATUS_DEADLINE_S: Final = 5.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a command line says above all files. ``memory_gb`` and ``vram_gb`` stand in for measured memory; ``settings`` are
-    server settings by name."""
+    server settings by name; ``url`` is where the running gateway is to be found."""
 
     config_dir: Path | None = None
     profile: str | None = None
     memory_gb: float | None = None
     vram_gb: float | None = None
     settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,22 +190,6 @@ class Workspace:
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         return f"http://{host}:{settings.port}"
-
-    async def status(self, *, url: str | None = None) -> dict[str, object]:
-        """What the running gateway says of itself, at its configured address or at ``url``. Raises ``GatewayUnreachable``."""
-        import httpx
-
-        base = (url or self.url).rstrip("/").removesuffix("/v1")
-        address = f"{base}/admin/v1/status"
-        try:
-            async with httpx.AsyncClient(timeout=STATUS_DEADLINE_S, trust_env=False) as client:
-                answer = await client.get(address)
-                content = answer.json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
-            raise GatewayUnreachable(url=base, reason=str(exc) or type(exc).__name__) from exc
-        if answer.status_code != 200 or not isinstance(content, dict) or "generation" not in content:
-            raise GatewayUnreachable(url=base, reason="what listens there is not this gateway")
-        return content
 
     def pull(self, reference: str, *, progress: Progress) -> Path:
         """Fetch a model that the embedded engine knows, by reference or bare name. Raises ``UnknownName`` for any other."""

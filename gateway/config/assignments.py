@@ -12,6 +12,8 @@ from gateway.errors import BadRequest
 
 _KEY: Final = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^"=])+)=')
 _BEGINS_JSON: Final = ('"', "{", "[")
+_NAMED_DEPTH: Final = 2
+"""Below a section and a name in it, an empty mapping says nothing; above, that there is such a role or model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ def parse_assignment(text: str) -> Assignment:
         path = parse_set_path(match[1].strip())
     except ValueError as exc:
         raise BadRequest(str(exc)) from exc
+    _must_not_cut_a_name(path, written=match[1].strip())
     written = text[match.end() :].strip()
     if not written:
         return Assignment(path=path, removes=True)
@@ -58,6 +61,18 @@ def assigned(
         changed = _put(changed, one, 0, below)
     assert isinstance(changed, dict)  # noqa: S101 (a set path begins with a key)
     return changed
+
+
+def _must_not_cut_a_name(path: KeyPath, *, written: str) -> None:
+    """Models are named with dots, which a set path would take for the end of the name. Raises ``BadRequest``."""
+    cut = [place for place, key in enumerate(path) if place > 1 and isinstance(key, str) and ":" in key]
+    if path[0] != "model_profiles" or not cut:
+        return
+    name = ".".join(map(str, path[1 : cut[0] + 1]))
+    meant = format_set_path((path[0], name, *path[cut[0] + 1 :]))
+    raise BadRequest(
+        f"{written}: the dots in {name} would cut the name", hint=f"write it in brackets and quotes: '{meant}=…'"
+    )
 
 
 def _value(text: str, path: KeyPath) -> object:
@@ -90,6 +105,8 @@ def _put(holder: object, one: Assignment, depth: int, below: object) -> object:
     if not last:
         inner_below = below.get(key) if isinstance(below, Mapping) and holder.get(key, "") is not None else None
         changed[key] = _put(holder.get(key), one, depth + 1, inner_below)
+        if one.removes and not changed[key] and depth >= _NAMED_DEPTH:
+            del changed[key]  # nothing is left in it to speak of
     elif not one.removes:
         changed[key] = one.value
     elif key in changed:

@@ -15,7 +15,7 @@ from gateway.config.document import SCHEMA_VERSION, Document, document_of
 from gateway.config.drafts import Check
 from gateway.config.edition import ABSENT, editing
 from gateway.config.edits import content_of, says, write_all
-from gateway.config.layers import scan
+from gateway.config.layers import FolderFiles, scan
 from gateway.config.masking import masked
 from gateway.config.migrate import migrated, oldest
 from gateway.config.profile_edits import Edited, file_at, path_of, read_file, require_name
@@ -86,19 +86,21 @@ def import_(
 ) -> Imported:
     """Write the profile of an exported file, under another ``name`` if one is given, and those it extends that are not there.
 
-    ``source`` is what messages call the file. Raises ``NameTaken`` where that would replace something else and ``overwrite`` does
-    not allow it, ``ConfigInvalid`` for what is broken, and ``BadRequest`` for a wrong checksum or a version that is newer than
-    this rolegate. Nothing is written then.
+    Given a ``name``, a profile that it extends and that says something else here is taken in beside that, as ``NAME-PARENT``,
+    unless ``overwrite`` allows to replace it. ``source`` is what messages call the file. Raises ``NameTaken`` where that would
+    replace something else and ``overwrite`` does not allow it, ``ConfigInvalid`` for what is broken, and ``BadRequest`` for a
+    wrong checksum or a version that is newer than this rolegate. Nothing is written then.
     """
     bundle = unpacked(content, source=source)
     named = name or bundle.name
     if named in bundle.parents:
         raise BadRequest(f'{source} brings a profile "{named}" along, which the imported one extends', param="name")
-    wanted = {**dict(reversed(list(bundle.parents.items()))), named: bundle.values}
     with editing(folder):
         files = scan(folder)
         if files.unlisted:
             raise ConfigInvalid(files.unlisted)
+        aside = named if name is not None and not overwrite else None
+        wanted = _wanted(bundle, named=named, aside=aside, files=files)
         paths = {one: path_of(one, files, suffix=".json") for one in wanted}
         there = {one: file_at(path) for one, path in paths.items()}
         expected = {paths[one]: seen for one, (seen, _document) in there.items()}
@@ -125,6 +127,27 @@ def import_(
     parents = tuple(one for one in edited.values() if one.name != named and one.changed)
     older = None if bundle.version == SCHEMA_VERSION else bundle.version
     return Imported(profile=edited[named], parents=parents, migrated_from=older)
+
+
+def _wanted(bundle: Bundle, *, named: str, aside: str | None, files: FolderFiles) -> dict[str, Mapping[str, object]]:
+    """The profiles to write by name, those that others extend before them. ``aside`` begins the names of those that would take
+    the place of another; ``None`` leaves them theirs."""
+    wanted: dict[str, Mapping[str, object]] = {}
+    parent: str | None = None
+    for name, values in (*reversed(list(bundle.parents.items())), (named, bundle.values)):
+        content = values if parent is None else {**values, "extends": parent}
+        parent = name
+        if aside is not None and name != named and not _fits(path_of(name, files, suffix=".json"), content):
+            parent = f"{aside}-{name}"
+            require_name(parent)
+        wanted[parent] = content
+    return wanted
+
+
+def _fits(path: Path, values: Mapping[str, object]) -> bool:
+    """Whether ``values`` can lie at ``path`` without taking anything away."""
+    seen, document = file_at(path)
+    return seen == ABSENT or says(document, values)
 
 
 def packed(bundle: Bundle) -> bytes:
@@ -217,7 +240,16 @@ def _secrets(document: Document) -> list[Problem]:
 
 
 def _taken(name: str, path: Path, *, named: str) -> NameTaken:
+    other = "(--name on the command line, ?name= over HTTP)"
     what = (
-        "import it under another name" if name == named else "the imported profile extends it, and brings another one"
+        f"import it under another name {other}"
+        if name == named
+        else f"the imported profile extends another one of that name; import it under a name of its own {other}, and that comes "
+        "along under another, too"
     )
-    return NameTaken(kind="profile", name=name, place=str(path), hint=f"{what}; or say that it may be overwritten")
+    return NameTaken(
+        kind="profile",
+        name=name,
+        place=str(path),
+        hint=f"{what}; or have it replaced (--replace, ?replace=1 over HTTP)",
+    )

@@ -19,7 +19,7 @@ from gateway.config.drafts import Check, Draft
 from gateway.config.edition import ABSENT, cannot_write, editing, etag, remove_checked, require
 from gateway.config.edits import content_of, write
 from gateway.config.environ import Environment
-from gateway.config.layers import PROFILE_NAME, PROFILE_NAME_ALLOWED, PROFILES_FOLDER, FolderFiles, scan
+from gateway.config.layers import PROFILE_NAME, PROFILES_FOLDER, FolderFiles, scan
 from gateway.config.load import merged_values
 from gateway.config.migrate import current, stamped
 from gateway.config.regular_file import Unreadable, read_regular_file
@@ -28,6 +28,8 @@ from gateway.domain.nearest import nearest_name
 from gateway.errors import BadRequest, ConfigInvalid, NameTaken, Problem, ProfileInUse, UnknownName
 
 _LONGEST_NAME: Final = 128
+_NEW_NAME_ALLOWED: Final = "letters, digits, _, - and . (the last two not first)"
+"""A file may be called ``-x``, but a command line takes that for an option."""
 _SUCCESSOR_HINT: Final = "name a successor, which becomes the active profile"
 
 
@@ -153,7 +155,12 @@ def delete(name: str, *, folder: Path, check: Check, successor: str | None = Non
                     raise ProfileInUse(name=name, why="it is the active one", hint=_SUCCESSOR_HINT)
                 check.judge(Draft(folder=folder, files={}, profile=successor or None))
                 _persist(successor or None, check=check)
-            remove_checked(path, expected=expected)
+            try:
+                remove_checked(path, expected=expected)
+            except BaseException:
+                if succeeded:
+                    _persist(name, check=check)
+                raise
     return succeeded
 
 
@@ -190,9 +197,9 @@ def require_new(name: str, *, folder: Path) -> None:
 
 def require_name(name: str) -> None:
     """Raise ``BadRequest`` where no profile can be called ``name``."""
-    if not PROFILE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+    if not PROFILE_NAME.fullmatch(name) or name.startswith("-") or len(name) > _LONGEST_NAME:
         raise BadRequest(
-            f"found the profile name {quoted(name)}; allowed: {PROFILE_NAME_ALLOWED}, at most {_LONGEST_NAME} of them",
+            f"found the profile name {quoted(name)}; allowed: {_NEW_NAME_ALLOWED}, at most {_LONGEST_NAME} of them",
             param="name",
         )
 

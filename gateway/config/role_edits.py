@@ -16,7 +16,7 @@ from gateway.config.merge import Layer
 from gateway.config.migrate import stamped
 from gateway.config.profile_edits import file_at, read_file
 from gateway.domain.nearest import nearest_name
-from gateway.errors import BadRequest, ConfigInvalid, NameTaken, Problem, UnknownName
+from gateway.errors import BadRequest, ConfigInvalid, EditConflict, NameTaken, Problem, UnknownName
 
 _SECTION: Final = "role_mappings"
 _NEW_FILE: Final = "user_models.json"
@@ -39,6 +39,17 @@ class EditedRole:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolesRead:
+    """The roles there are, and what ``user_models`` says of each: ``None`` where it says nothing. ``etag`` is that of the file,
+    ``ABSENT`` where there is none yet; ``profiles`` are those that speak of the role too."""
+
+    path: Path
+    etag: str
+    own: Mapping[str, Mapping[str, object] | None]
+    profiles: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _UserModels:
     """The layer that is edited, what lies below it, and the roles that there are under the active profile."""
 
@@ -47,6 +58,39 @@ class _UserModels:
     document: Document
     below: Mapping[str, object]
     roles: tuple[str, ...]
+
+
+def read_roles(*, folder: Path, check: Check) -> RolesRead:
+    """Every role under the active profile, with what ``user_models`` itself says of it. Raises ``ConfigInvalid``."""
+    layer = _user_models(folder, check=check, expected=None)
+    own = _mapping(_values(layer))
+    entries = {role: own.get(role) for role in layer.roles}
+    return RolesRead(
+        path=layer.path,
+        etag=layer.etag,
+        own={role: entry if isinstance(entry, Mapping) else None for role, entry in entries.items()},
+        profiles={role: _speaking(role, folder) for role in layer.roles},
+    )
+
+
+def put_role(
+    role: str,
+    values: Mapping[str, object],
+    *,
+    folder: Path,
+    check: Check,
+    expected: str | None = None,
+    new: bool = False,
+) -> tuple[EditedRole, bool]:
+    """Make ``values`` all that ``user_models`` says of a role; whether there was no such role before. Raises ``EditConflict``
+    where there was one that is to be ``new``, or where the file is not as ``expected``."""
+    with editing(folder):
+        layer = _user_models(folder, check=check, expected=expected)
+        if new and role in layer.roles:
+            raise EditConflict(file=f'the role "{role}"', expected=None, found=layer.etag)
+        change = Assignment(path=(_SECTION, role), value=values)
+        edited = _write(role, layer, assigned(_values(layer), [change], below={}), folder=folder, check=check)
+    return edited, role not in layer.roles
 
 
 def set_role(
@@ -65,15 +109,18 @@ def set_role(
 def add_role(
     role: str, assignments: Sequence[str] = (), *, folder: Path, check: Check, expected: str | None = None
 ) -> EditedRole:
-    """A new role. Raises ``NameTaken`` where there is one of that name."""
+    """A new role. What a lower layer says of one of that name, which was removed, stays removed. Raises ``NameTaken`` where there
+    is one."""
     changes = [_below_role(role, parse_assignment(one)) for one in assignments]
     with editing(folder):
         layer = _user_models(folder, check=check, expected=expected)
         if role in layer.roles:
             hint = f"change it with `rolegate roles set {role}`"
             raise NameTaken(kind="role", name=role, place=str(folder), hint=hint)
-        empty = Assignment(path=(_SECTION, role), value={})
-        values = assigned(_values(layer), [empty, *changes], below=layer.below)
+        hidden = _mapping(layer.below).get(role)
+        empty = dict.fromkeys(hidden) if isinstance(hidden, Mapping) else {}
+        fresh = Assignment(path=(_SECTION, role), value=empty)
+        values = assigned(_values(layer), [fresh, *changes], below={})
         return _write(role, layer, values, folder=folder, check=check)
 
 

@@ -17,7 +17,8 @@ from gateway.errors import Problem
 
 _ANY: Final = "*"
 _NO_EFFECT: Final = "it has no effect in this version"
-_NEEDS_HOT_SWAP: Final = "it has an effect only with hot-swap on"
+NEEDS_HOT_SWAP: Final = "it has an effect only with hot-swap on"
+"""The hint of a warning that a gateway which was started with hot-swap on proves wrong."""
 _USUAL: Final = Policy()
 
 
@@ -38,11 +39,11 @@ class _Row:
 
 
 _TABLE: Final = (
-    _Row(path=("selection", "thermal", "cool_c"), usual=_USUAL.cool_c, hint=_NEEDS_HOT_SWAP),
-    _Row(path=("selection", "thermal", "dwell_s"), usual=_USUAL.dwell_s, hint=_NEEDS_HOT_SWAP),
-    _Row(path=("selection", "canary"), usual=_USUAL.canary, hint=_NEEDS_HOT_SWAP),
-    _Row(path=("selection", "preload"), usual=_USUAL.preload, hint=_NEEDS_HOT_SWAP),
-    _Row(path=("selection", "unload"), usual=_USUAL.unload, hint=_NEEDS_HOT_SWAP),
+    _Row(path=("selection", "thermal", "cool_c"), usual=_USUAL.cool_c, hint=NEEDS_HOT_SWAP),
+    _Row(path=("selection", "thermal", "dwell_s"), usual=_USUAL.dwell_s, hint=NEEDS_HOT_SWAP),
+    _Row(path=("selection", "canary"), usual=_USUAL.canary, hint=NEEDS_HOT_SWAP),
+    _Row(path=("selection", "preload"), usual=_USUAL.preload, hint=NEEDS_HOT_SWAP),
+    _Row(path=("selection", "unload"), usual=_USUAL.unload, hint=NEEDS_HOT_SWAP),
     _Row(variable="ROLEGATE_CLIENT_KEY", is_key=True),
     _Row(variable="ROLEGATE_CLIENT_KEY_FILE", is_key=True),
     _Row(variable="ROLEGATE_ADMIN_KEY", is_key=True),
@@ -56,7 +57,7 @@ def unenforced_settings(values: Mapping[str, object]) -> Iterator[Finding]:
     hot_swap = any(value is True for _path, value in _written(values, ("gateway", "hot_swap")))
     for row in _TABLE:
         for path, value in _written(values, row.path):
-            if value != row.usual and not (hot_swap and row.hint == _NEEDS_HOT_SWAP):
+            if value != row.usual and not (hot_swap and row.hint == NEEDS_HOT_SWAP):
                 yield Finding(path=path, found=found(value), allowed=row.allowed, hint=row.hint, doubtful=True)
 
 

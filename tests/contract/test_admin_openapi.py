@@ -15,11 +15,14 @@ from fakes.ollama import FakeOllama
 from gateway import __version__
 from gateway.api.admin_openapi import openapi_document
 from gateway.api.admin_operations import OPERATIONS
+from gateway.config.bundle import Bundle, packed
 from gateway.config.schema import ProfileFile
 from gateway_process import GatewayProcess
 
 DOCUMENT = openapi_document()
 FAST = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
+PROFILE = "/admin/v1/profiles/{name}"
+ROLE = "/admin/v1/roles/{role}"
 LOADED = "/admin/v1/models/ollama:llama3.1:8b"
 
 
@@ -30,6 +33,11 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         an_admin_gateway(write_layers(tmp_path, url=server.url, fast=FAST)) as live,
     ):
         yield live
+
+
+def packed_profile(name: str) -> Any:
+    """An exported profile as a body."""
+    return json.loads(packed(Bundle(name=name, values={"description": "another"}, parents={})))
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -151,6 +159,28 @@ def test_every_operation_says_how_it_refuses() -> None:
         ("PUT", "/admin/v1/profiles/fast", "/admin/v1/profiles/{name}", FAST, 412),
         ("PUT", "/admin/v1/profiles/new", "/admin/v1/profiles/{name}", {"gateway": 3}, 422),
         ("DELETE", "/admin/v1/profiles/fast", "/admin/v1/profiles/{name}", None, 200),
+        ("PATCH", "/admin/v1/profiles/fast", f"{PROFILE}", {"set": {"selection.memory_margin": 0.2}}, 200),
+        ("PATCH", "/admin/v1/profiles/fast", f"{PROFILE}", {"unset": ["selection.memory_margin"]}, 400),
+        ("POST", "/admin/v1/profiles/fast/copy", f"{PROFILE}/copy", {"name": "mine"}, 201),
+        ("POST", "/admin/v1/profiles/fast/copy", f"{PROFILE}/copy", {"name": "fast"}, 409),
+        ("GET", "/admin/v1/profiles/fast/diff?with=fast", f"{PROFILE}/diff", None, 200),
+        ("GET", "/admin/v1/profiles/fast/diff", f"{PROFILE}/diff", None, 400),
+        ("GET", "/admin/v1/profiles/fast/validate", f"{PROFILE}/validate", None, 200),
+        ("GET", "/admin/v1/profiles/x/validate", f"{PROFILE}/validate", None, 404),
+        ("GET", "/admin/v1/profiles/fast/export", f"{PROFILE}/export", None, 200),
+        ("POST", "/admin/v1/profiles", "", packed_profile("new"), 201),
+        ("POST", "/admin/v1/profiles", "", packed_profile("fast"), 409),
+        ("POST", "/admin/v1/profiles?replace=1", "/admin/v1/profiles", packed_profile("fast"), 200),
+        ("GET", "/admin/v1/roles", "", None, 200),
+        ("GET", "/admin/v1/roles/planner", ROLE, None, 200),
+        ("GET", "/admin/v1/roles/x", ROLE, None, 404),
+        ("PUT", "/admin/v1/roles/new", ROLE, {"discover": True}, 201),
+        ("PUT", "/admin/v1/roles/planner", ROLE, {}, 412),
+        ("PATCH", "/admin/v1/roles/planner", ROLE, {"set": {"requirements.memory_gb_max": 6}}, 200),
+        ("DELETE", "/admin/v1/roles/planner", ROLE, None, 200),
+        ("GET", "/admin/v1/plan/profile", "", None, 200),
+        ("GET", "/admin/v1/plan/profile?extends=x", "/admin/v1/plan/profile", None, 404),
+        ("POST", "/admin/v1/look", "", None, 200),
         ("GET", "/admin/v1/models", "", None, 200),
         ("POST", f"{LOADED}/load", "/admin/v1/models/{ref}/load", {"keep_alive": "5m"}, 200),
         ("POST", f"{LOADED}/unload", "/admin/v1/models/{ref}/unload", None, 200),

@@ -30,7 +30,6 @@ from gateway.errors import (
     AddressTaken,
     ClientKeysUnreadable,
     GatewayUnreachable,
-    NameTaken,
     RequestFailed,
     RolegateError,
     UpstreamFailed,
@@ -51,7 +50,6 @@ _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SY
 _RUN: Final = ("python", "sh")
 _SHOWN: Final = ("json", "text")
 NOT_OVER_HTTP: Final = (
-    NameTaken,
     AddressTaken,
     GatewayUnreachable,
     UpstreamFailed,

@@ -275,7 +275,10 @@ async def test_a_profile_is_chosen_for_the_next_start(rolegate: Run) -> None:
     assert before.err == "no profile is active\n"
     used = await rolegate("profiles", "use", "tiny")
     assert (used.code, used.out) == (0, "active profile: tiny\n")
-    assert used.err == "no gateway is running; the next `rolegate serve` goes by it\n"
+    assert used.err == (
+        "no gateway is running; the next `rolegate serve` goes by it\n"
+        "warning: planner is not served by ollama:llama3.1:8b, which is named for it: over_memory_limit\n"
+    )
     after = await rolegate("profiles", "list")
     assert after.out.splitlines()[2].startswith("*       tiny")
     assert (await rolegate("plan", "--memory-gb", "64", "--json")).json["profile"] == "tiny"

@@ -1,6 +1,7 @@
 """The gateway as its users meet it: a process, real clients, a real model, an Ollama that comes and goes."""
 
 import asyncio
+import json
 import signal
 import socket
 import stat
@@ -60,6 +61,21 @@ async def ended(process: psutil.Process) -> bool:
 def engine_of(gateway: GatewayProcess) -> list[psutil.Process]:
     children = psutil.Process(gateway.pid).children(recursive=True)
     return [child for child in children if "child.py" in " ".join(child.cmdline())]
+
+
+async def test_a_gateway_says_where_it_listens_for_as_long_as_it_does(tmp_path: Path) -> None:
+    async with GatewayProcess(tmp_path, configuration(ollama="http://127.0.0.1:1"), "--log-format", "json") as gateway:
+        left = gateway.state_folder / "gateway.json"
+        told = json.loads(left.read_text(encoding="utf-8"))
+        assert (told["url"], told["pid"]) == (gateway.url, gateway.pid)
+        assert left.stat().st_mode & 0o777 == 0o600
+        async with httpx.AsyncClient(trust_env=False) as client:
+            status = (await client.get(f"{gateway.url}/admin/v1/status")).json()
+        folders = (str(tmp_path / "config"), str(gateway.state_folder))
+        assert (status["config_folder"], status["state_folder"]) == folders
+    assert not left.exists()
+    said = [json.loads(line)["message"] for line in gateway.log().splitlines()]
+    assert any(one.startswith("ollama at http://127.0.0.1:1 does not answer") for one in said)
 
 
 @pytest.mark.engine

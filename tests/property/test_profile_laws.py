@@ -17,8 +17,9 @@ from gateway.config.drafts import Check
 from gateway.config.environ import Environment
 from gateway.config.load import merged_values
 from gateway.config.locate import Syntax
-from gateway.config.merge import value_at
+from gateway.config.merge import Layer, Overlay, Source, merge, value_at
 from gateway.config.migrate import current, migrated
+from gateway.config.pinning import overlay
 from gateway.config.set_path import format_set_path
 from gateway.config.values_text import text_of
 from older_format import to_the_first
@@ -43,6 +44,12 @@ anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8
 )
 some_values = st.dictionaries(keys, anything, max_size=4)
+settled_values = st.recursive(
+    st.fixed_dictionaries({}, optional={"port": st.integers(), "list": st.lists(text, max_size=2)}),
+    lambda inner: st.fixed_dictionaries({}, optional={"a": inner, "b": inner, "port": st.integers()}),
+    max_leaves=6,
+)
+"""Without nulls, and each key of one kind everywhere."""
 parents = st.dictionaries(st.sampled_from(NAMES), st.none() | st.sampled_from([*NAMES, "gone"]))
 
 roles = st.sampled_from(["planner", "critic", "exec.2"])
@@ -219,3 +226,13 @@ def test_a_value_that_is_assigned_is_there_and_nothing_else_changed(
     }
     removed = assigned(changed, [Assignment(path=path, removes=True)], below={})
     assert path[-1] not in value_at(removed, path[:-1])  # type: ignore[operator]  # a mapping, as it was assigned to
+
+
+@given(below=settled_values, wanted=settled_values)
+def test_what_an_overlay_says_over_what_is_below_comes_to_what_is_wanted(below: Values, wanted: Values) -> None:
+    layers = [
+        Overlay(source=Source(layer=Layer.MODELS_JSON, file="below"), values=below),
+        Overlay(source=Source(layer=Layer.PROFILE, file="above"), values=overlay(below, wanted)),
+    ]
+    assert differences(merge(layers).values, wanted) == ()
+    assert overlay(wanted, wanted) == {}

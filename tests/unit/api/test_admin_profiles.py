@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from admin_builders import MISTRAL, Gateway, write_profile
-from gateway.api.admin_profiles import BODY_LIMIT_BYTES, Precondition
+from gateway.api.admin_edits import BODY_LIMIT_BYTES, Precondition
+from gateway.config.edition import locked
 from gateway.errors import BadRequest
 from older_format import NEW_PROFILE, OLD_PROFILE, know_an_older_format
 
@@ -102,6 +103,14 @@ async def test_of_many_writers_at_once_none_loses_an_edit(gateway: Gateway) -> N
     tries = await asyncio.gather(*map(add, names))
     assert set(stored(gateway, "fast")["role_mappings"]) == {"planner", *names}
     assert sum(tries) > len(names)
+
+
+async def test_edits_that_wait_for_their_turn_keep_no_swap_waiting(gateway: Gateway) -> None:
+    with locked(gateway.folder):
+        waiting = [asyncio.create_task(gateway.client.put(f"/admin/v1/profiles/p{n}", json={})) for n in range(40)]
+        swapped = await gateway.client.post("/admin/v1/swap", json={"profile": "fast"})
+        assert (swapped.status_code, any(one.done() for one in waiting)) == (200, False)
+    assert {one.status_code for one in await asyncio.gather(*waiting)} == {201}
 
 
 async def test_any_of_several_versions_will_do(gateway: Gateway) -> None:
@@ -251,6 +260,24 @@ async def test_a_body_that_no_file_could_hold_is_refused(gateway: Gateway) -> No
     status, error = await gateway.error("PUT", FAST, content=b" " * (BODY_LIMIT_BYTES + 1), headers={"if-match": "*"})
     assert (status, error["code"]) == (413, "request_too_large")
     assert error["message"] == "the request body is over the limit of 8,388,608 bytes (send less)"
+
+
+async def test_a_body_of_more_values_than_a_file_may_have_is_refused_unread(gateway: Gateway) -> None:
+    status, error = await gateway.error("PUT", FAST, content=b"[" + b"," * 200_001, headers={"if-match": "*"})
+    assert (status, error["message"]) == (
+        400,
+        "found 200,001 commas in the body; allowed: at most 200,000 values (no configuration needs that many)",
+    )
+
+
+async def test_a_key_that_stands_twice_in_a_profile_is_refused(gateway: Gateway) -> None:
+    body = b'{"description": "one", "description": "two"}'
+    status, error = await gateway.error("PUT", FAST, content=body, headers={"if-match": "*"})
+    assert (status, error["message"]) == (
+        400,
+        "description: found the same key again (first on line 1); allowed: each key once",
+    )
+    assert stored(gateway, "fast") == MISTRAL
 
 
 async def test_a_profile_of_an_older_version_is_read_and_written_in_this_one(

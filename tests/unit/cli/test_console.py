@@ -100,7 +100,19 @@ def test_a_narrower_terminal_says_which_columns_it_left_out(
     screen = terminal(monkeypatch, columns=22)
     Console(json=False, quiet=False).table(TABLE)
     assert screen.lines()[0].split() == ["ROLE", "REASON"]
-    assert capsys.readouterr().err == "(left out at this width: LANE; --json has everything)\n"
+    assert capsys.readouterr().err.splitlines() == [
+        "(left out at this",
+        "width: LANE; --json",
+        "has everything)",
+    ]
+
+
+def test_names_in_a_narrow_table_are_broken_at_their_joints(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, columns=30)
+    columns = (Column(title="SETTING", wraps=True, least=12), Column(title="VALUE"))
+    rows = (("role_mappings.executor.preferred", "mistral:latest"),)
+    Console(json=False, quiet=False).table(Table(columns=columns, rows=rows))
+    assert screen.lines()[2:] == ["role_mappings.  mistral:latest", "executor.", "preferred"]
 
 
 def test_a_line_on_a_terminal_wraps_under_its_indent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,7 +263,7 @@ async def test_a_profile_is_validated_against_what_is_installed(rolegate: Run, f
     ran = await rolegate("profiles", "validate", "grand")
     assert (ran.code, ran.err) == (0, "")
     assert [" ".join(line.split()) for line in ran.out.splitlines()] == [
-        "PROFILE FILES ROLES WITHOUT A MODEL NAMED AND NOT THERE",
+        "PROFILE FILES ROLES WITHOUT A MODEL NAMED AND NOT USED",
         "grand valid - gone:70b (not_installed)",
     ]
     write_profile(folder, "grand", {"role_mappings": {"planner": {"preferred": ["gone:70b"]}}})

@@ -100,6 +100,36 @@ async def test_what_is_left_as_it_is_is_left_out(rolegate: Run, folder: Path, mo
     assert stored(folder, "user_profiles/same") == {"description": "as ever"}
 
 
+async def test_the_questions_are_about_what_the_new_profile_lies_over(
+    rolegate: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rolegate("profiles", "use", "fast")
+    monkeypatch.setattr(sys, "stdin", Answers("", "", "", "", ""))
+    ran = await rolegate("profiles", "create", "same", "--interactive", "--description", "as ever")
+    assert ran.err.startswith(
+        "the new profile lies over the files alone, not over the active one; --extends fast has it lie over that\n"
+    )
+    assert "  models, in order [llama3.1:8b, mistral:latest] " in ran.err
+    monkeypatch.setattr(sys, "stdin", Answers("", "", "", "", ""))
+    ran = await rolegate("profiles", "create", "faster", "--interactive", "--description", "", "--extends", "fast")
+    assert "  models, in order [mistral:latest] " in ran.err
+    assert "the new profile lies over" not in ran.err
+
+
+async def test_whoever_breaks_a_dialogue_off_is_told_that_nothing_was_written(
+    rolegate: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Impatient(Answers):
+        def readline(self, *_: Any) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Impatient())
+    ran = await rolegate("profiles", "create", "half", "--interactive")
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.endswith("\nnothing was written\n")
+    assert not (folder / "user_profiles" / "half.json").exists()
+
+
 @pytest.mark.parametrize("typed", [("",), ("", "mistral", "", "", "", "no")])
 async def test_a_dialogue_that_is_broken_off_writes_nothing(
     typed: tuple[str, ...], rolegate: Run, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway.cli.console import Console
-from gateway.cli.serve import Announcer
+from gateway.cli.serve import Announcer, log_line
 from gateway.compose.announcements import Note, Pulling, Ready
 
 READY = Ready(
@@ -57,6 +57,21 @@ def test_a_fetch_is_told_once_for_each_phase_where_there_is_no_terminal(capsys: 
         "",
         "downloading embedded:smollm2:135m (92.9 MB)\nextracting embedded:smollm2:135m (98.4 MB)\nlab does not answer\n",
     )
+
+
+def test_where_the_log_is_json_so_is_all_that_is_said_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(json=False, quiet=False)
+    console.spoken = log_line
+    with Announcer(console) as announce:
+        announce(Pulling(name="x", phase="downloading", done_bytes=1, total_bytes=2))
+        announce(Note(text="lab does\nnot answer 100%"))
+        announce(READY)
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(one["level"], one["logger"], one["message"]) for one in said] == [
+        ("info", "serve", "downloading x (0.0 MB)"),
+        ("info", "serve", "lab does\nnot answer 100%"),
+        ("info", "serve", "no model can serve critic (`rolegate explain critic` says why)"),
+    ]
 
 
 def test_quiet_leaves_the_ready_block(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,10 @@ def test_an_import_overwrites_only_where_it_is_told_to(house: Sandbox) -> None:
     with pytest.raises(NameTaken) as taken:
         import_(content, folder=house.folder, check=house.check())
     assert taken.value.message == f'there is a profile "deep" already, in {house.folder}/user_profiles/deep.yaml'
-    assert taken.value.hint == "import it under another name; or say that it may be overwritten"
+    assert taken.value.hint == (
+        "import it under another name (--name on the command line, ?name= over HTTP); or have it replaced (--replace, "
+        "?replace=1 over HTTP)"
+    )
     import_(content, folder=house.folder, check=house.check(), name="deeper")
     assert profile_edits.read("deep", folder=house.folder).values == mine
     assert profile_edits.read("deeper", folder=house.folder).values == DEEP
@@ -83,13 +86,27 @@ def test_a_parent_that_is_another_one_here_is_not_overwritten_either(house: Sand
     content = export("deep", folder=house.folder)
     profile_edits.put("coding", {}, folder=house.folder, check=house.check())
     with pytest.raises(NameTaken) as taken:
-        import_(content, folder=house.folder, check=house.check(), name="new")
+        import_(content, folder=house.folder, check=house.check())
     assert taken.value.hint == (
-        "the imported profile extends it, and brings another one; or say that it may be overwritten"
+        "the imported profile extends another one of that name; import it under a name of its own (--name on the command line, "
+        "?name= over HTTP), and that comes along under another, too; or have it replaced (--replace, ?replace=1 over HTTP)"
     )
     assert profiles.names(folder=house.folder) == ("coding", "deep")
     with pytest.raises(BadRequest, match='brings a profile "coding" along'):
         import_(content, folder=house.folder, check=house.check(), name="coding", overwrite=True)
+
+
+def test_under_a_name_of_its_own_a_profile_brings_its_parents_along_beside_those_that_are_there(house: Sandbox) -> None:
+    before = profile_edits.read("coding", folder=house.folder).values
+    content = export("deep", folder=house.folder)
+    profile_edits.put("coding", {}, folder=house.folder, check=house.check())
+    done = import_(content, folder=house.folder, check=house.check(), name="theirs")
+    assert (done.profile.name, [one.name for one in done.parents]) == ("theirs", ["theirs-coding"])
+    assert profile_edits.read("theirs", folder=house.folder).values == {**DEEP, "extends": "theirs-coding"}
+    assert profile_edits.read("theirs-coding", folder=house.folder).values == before
+    assert profile_edits.read("coding", folder=house.folder).values == {}
+    again = import_(content, folder=house.folder, check=house.check(), name="theirs")
+    assert (again.profile.changed, again.parents) == (False, ())
 
 
 def test_a_broken_file_under_the_name_counts_as_something_else(house: Sandbox) -> None:

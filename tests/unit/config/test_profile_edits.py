@@ -127,10 +127,10 @@ def test_a_name_that_is_taken_or_is_none_is_refused(house: Sandbox) -> None:
     assert refused(house, lambda: profile_edits.copy("noted", "coding", folder=house.folder, check=check)) == (
         'there is a profile "coding" already, in config/user_profiles/coding.json'
     )
-    for name in ("../evil", ".hidden", "", "a b", "x" * 129):
+    for name in ("../evil", ".hidden", "", "a b", "-x", "x" * 129):
         told = refused(house, partial(profile_edits.create, name, folder=house.folder, check=check))
         assert told.startswith("found the profile name ")
-        assert told.endswith("; allowed: letters, digits, _, - and . (not first), at most 128 of them")
+        assert told.endswith("; allowed: letters, digits, _, - and . (the last two not first), at most 128 of them")
     with pytest.raises(NameTaken) as taken:
         profile_edits.create("noted", folder=house.folder, check=check)
     assert (taken.value.code, taken.value.http_status) == ("name_taken", 409)
@@ -407,6 +407,35 @@ def test_one_folder_may_be_for_configuration_and_state(house: Sandbox) -> None:
     profiles.use("noted", folder=house.folder, state_folder=house.folder)
     profile_edits.delete("noted", folder=house.folder, check=check, successor="coding")
     assert check.active.name == "coding"
+
+
+def test_a_profile_that_cannot_be_removed_stays_the_active_one(house: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles.use("noted", folder=house.folder, state_folder=house.state)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.parent.name == "user_profiles":
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(CannotWrite) as refused:
+        profile_edits.delete("noted", folder=house.folder, check=house.check(), successor="coding")
+    assert refused.value.reason == "it is on a read-only file system"
+    assert house.check().active.name == "noted"
+
+
+def test_a_name_that_dots_would_cut_is_to_be_quoted(house: Sandbox) -> None:
+    cut = "model_profiles.llama3.1:8b.capabilities.context_length=4096"
+    with pytest.raises(BadRequest) as refused:
+        profile_edits.assign("coding", [cut], folder=house.folder, check=house.check())
+    assert refused.value.message == (
+        "model_profiles.llama3.1:8b.capabilities.context_length: the dots in llama3.1:8b would cut the name"
+    )
+    meant = 'model_profiles["llama3.1:8b"].capabilities.context_length'
+    assert refused.value.hint == f"write it in brackets and quotes: '{meant}=…'"
+    edited = profile_edits.assign("coding", [f"{meant}=4096"], folder=house.folder, check=house.check())
+    assert edited.changed
 
 
 def test_a_profile_that_a_variable_makes_the_active_one_is_not_deleted(house: Sandbox) -> None:

@@ -60,7 +60,7 @@ def test_a_role_is_added_and_removed(house: Sandbox) -> None:
     assert own(house) == {"role_mappings": {"judge.2": {}}}
 
 
-def test_a_role_of_a_lower_layer_is_removed_by_null_and_comes_back_when_added(house: Sandbox) -> None:
+def test_a_role_of_a_lower_layer_is_removed_by_null_and_comes_back_new_when_added(house: Sandbox) -> None:
     edited = remove_role("planner", folder=house.folder, check=house.check())
     assert own(house) == {"role_mappings": {"planner": None}}
     assert edited.profiles == ("coding",)
@@ -71,6 +71,14 @@ def test_a_role_of_a_lower_layer_is_removed_by_null_and_comes_back_when_added(ho
     assert unknown.value.message == 'there is no role "planner"; known: none'
     add_role("planner", ["discover=true"], folder=house.folder, check=house.check())
     assert list(house.load().roles) == ["planner"]
+    assert house.load().roles["planner"].preferred == ()
+    assert own(house) == {"role_mappings": {"planner": {"preferred": None, "discover": True}}}
+
+
+def test_what_is_taken_out_of_a_role_leaves_nothing_empty_behind(house: Sandbox) -> None:
+    for change in ("requirements.memory_gb_max=6", "requirements.memory_gb_max="):
+        set_role("planner", [change], folder=house.folder, check=house.check())
+    assert own(house) == {"role_mappings": {"planner": {}}}
 
 
 def test_a_role_that_only_the_active_profile_has_is_removed_there(house: Sandbox) -> None:

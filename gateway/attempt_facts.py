@@ -1,0 +1,19 @@
+"""One attempt to have a request answered, as errors, headers and the journal tell it."""
+
+from typing import NamedTuple
+
+
+class AttemptFacts(NamedTuple):
+    """One attempt as the caller may see it: reference, failure class (empty for success), upstream's status, milliseconds.
+    ``cloud``: the request went to a model that is not on the operator's machines."""
+
+    model: str
+    failure: str
+    status: int | None
+    ms: float
+    cloud: bool = False
+
+    @property
+    def left_the_machine(self) -> bool:
+        """Was anything of the request sent to a cloud? Where no connection came about, nothing was."""
+        return self.cloud and self.failure not in {"transport", "saturated"}

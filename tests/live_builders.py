@@ -82,11 +82,14 @@ class CountingBackend:
 
 @dataclass(kw_only=True)
 class Recorder:
-    """The controller's effects, recorded. ``trouble`` is raised by the next rendering, ``surprise`` by the next look."""
+    """The controller's effects, recorded. ``trouble`` is raised by the next rendering, ``surprise`` by the next look; what
+    ``template`` says is rendered too."""
 
     rendered: list[Plan] = field(default_factory=list)
     backends: list[CountingBackend] = field(default_factory=list)
     seen: list[Discovery] = field(default_factory=list)
+    kept: list[Mapping[str, object]] = field(default_factory=list)
+    template: Mapping[str, object] = field(default_factory=dict)
     trouble: RolegateError | None = None
     surprise: Exception | None = None
 
@@ -101,14 +104,14 @@ class Recorder:
         if trouble is not None:
             raise trouble
         self.rendered.append(plan)
-        return {"model_list": []}
+        return {"model_list": [], **self.template}
 
     def build(self, rendered: Mapping[str, object]) -> CompletionBackend:
         self.backends.append(CountingBackend())
         return self.backends[-1]
 
     def effects(self) -> Effects:
-        return Effects(seen=self.hear, render=self.render, build_backend=self.build)
+        return Effects(seen=self.hear, render=self.render, build_backend=self.build, keep=self.kept.append)
 
 
 class SteadyMachine:

@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.api.admin_operation import BODY, FLAG, ROLE, Operation, Parameter, Refusals
+from gateway.config.edition import EditsBlocked
 from gateway.errors import BadRequest, CannotWrite, ConfigInvalid, EditConflict, NameTaken, ProfileInUse, UnknownName
 
 _NAME: Final = Parameter(name="name", place="path", about="the profile", required=True)
@@ -12,7 +13,7 @@ _IF_MATCH: Final = Parameter(
 )
 _ETAG: Final = MappingProxyType({"ETag": "the version; send it back as If-Match"})
 
-_EDITS: Final[Refusals] = (EditConflict, ConfigInvalid, UnknownName, CannotWrite)
+_EDITS: Final[Refusals] = (EditConflict, ConfigInvalid, UnknownName, CannotWrite, EditsBlocked)
 _JUDGED: Final[Refusals] = (BadRequest, UnknownName, ConfigInvalid)
 
 EDIT_OPERATIONS: Final = (

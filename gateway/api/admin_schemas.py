@@ -144,7 +144,13 @@ def _generations() -> dict[str, Schema]:
         version=or_null(TEXT),
         models=COUNT,
     )
-    pending = answer(profile=or_null(TEXT), changed_roles=list_of(TEXT), restart=list_of(TEXT), problems=list_of(TEXT))
+    pending = answer(
+        profile=or_null(TEXT),
+        changed_roles=list_of(TEXT),
+        restart=list_of(TEXT),
+        problems=list_of(TEXT),
+        files=list_of(TEXT),
+    )
     live = answer(number=COUNT, digest=DIGEST, cause=TEXT, created=EPOCH_S, in_flight=COUNT)
     return {
         "Status": answer(
@@ -154,6 +160,7 @@ def _generations() -> dict[str, Schema]:
             state_folder=or_null(TEXT),
             hot_swap=YES_OR_NO,
             last_error=TEXT,
+            under_way=or_null({"type": "string", "description": "why a new plan is being made right now"}),
             pending=or_null(ref("Pending")),
             providers=list_of(ref("Provider")),
             generation=or_null(live),
@@ -176,12 +183,16 @@ def _generations() -> dict[str, Schema]:
         ),
         "Choice": question(("profile",), profile=or_null({"type": "string", "minLength": 1})),
         "Pending": pending,
-        "Swap": answer(
-            generation=COUNT,
-            digest=DIGEST,
-            changed_roles=list_of(TEXT),
-            ms=MS,
-            swapped={"type": "boolean", "description": "false where nothing that a client could notice differs"},
+        "Swap": lacking(
+            answer(
+                generation=COUNT,
+                digest=DIGEST,
+                changed_roles=list_of(TEXT),
+                ms=MS,
+                swapped={"type": "boolean", "description": "false where nothing that a client could notice differs"},
+                note={"type": "string", "description": "of a rollback: what is undone, and which files keep the edit"},
+            ),
+            "note",
         ),
     }
 

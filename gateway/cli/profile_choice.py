@@ -81,7 +81,7 @@ def rollback(call: Call) -> None:
         return
     if call.console.quiet or not call.console.is_terminal:
         call.console.text(f"generation {swap['generation']}")  # the line below has it for people
-    call.console.talk(swap_line(swap))
+    call.console.talk(swap_line(swap), *filter(None, [swap.get("note")]))
 
 
 def _choose_the_one_before(call: Call, workspace: "Workspace", *, nobody: GatewayUnreachable) -> None:

@@ -39,7 +39,9 @@ def status(call: Call) -> None:
     last_error = str(live.get("last_error") or "")
     for line in f"last error: {last_error}".splitlines() if last_error else ():
         console.line(Cell(text=line, style="red"))
-    for line in _pending(_as_mapping(live.get("pending")), told=last_error):
+    if live.get("under_way"):
+        console.line(Cell(text=f"a new plan is being made: {live['under_way']}", style="yellow"))
+    for line in _pending(_as_mapping(live.get("pending")), serving=live.get("profile"), told=last_error):
         console.line(Cell(text=line, style="yellow"))
     console.text("")
     console.table(_roles(_as_mapping(live.get("roles"))))
@@ -92,22 +94,24 @@ def _headline(live: Mapping[str, object]) -> tuple[Cell | str, ...]:
     )
 
 
-def _pending(pending: Mapping[str, Any], *, told: str) -> list[str]:
-    """What the files ask for and the live gateway does not do; problems that were ``told`` are not told again."""
+def _pending(pending: Mapping[str, Any], *, serving: object, told: str) -> list[str]:
+    """What the files ask for and the live gateway, with profile ``serving``, does not do; problems that were ``told`` are not
+    told again."""
     if not pending:
         return []
     problems = _as_sequence(pending.get("problems"))
     if problems:
         head = "pending: the files cannot be used as they are, and nothing changes until they can"
         return [head, *(f"  {one}" for one in problems if str(one) not in told)]
+    profile, files = pending.get("profile"), ", ".join(_as_sequence(pending.get("files")))
+    under = f"profile {profile}" if profile else "no profile"
+    what = files if files and profile == serving else under
     lines = []
     if roles := _as_sequence(pending.get("changed_roles")):
-        profile = pending.get("profile")
-        under = f"profile {profile}" if profile else "no profile"
-        lines.append(f"pending: {under}, under which {', '.join(roles)} would be served differently")
+        lines.append(f"pending: {what}, under which {', '.join(roles)} would be served differently")
     if settings := _as_sequence(pending.get("restart")):
         lines.append(f"pending until a restart: {', '.join(settings)}")
-    return lines
+    return lines or [f"pending: {files or 'what the files say'}"]
 
 
 def _swaps(swaps: Sequence[Any]) -> Table:

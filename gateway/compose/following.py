@@ -7,7 +7,7 @@ from gateway.compose.parts import Endpoints, Parts
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Workspace
 from gateway.config.settings import Configuration
-from gateway.domain.model import Model
+from gateway.domain.model import Model, Provider
 from gateway.domain.ports import ModelKeeper
 from gateway.registry.registry import Registry
 from gateway.relay.ollama_lane import OllamaLane
@@ -44,7 +44,6 @@ class Following:
         self._ollama = ollama
         self._moved = moved
         self._keepers = dict(keepers(parts))
-        self._ahead: Mapping[str, ModelKeeper] = {}
         self.endpoints = Endpoints(engine=parts.engine, keys=parts.keys)
 
     @property
@@ -71,10 +70,7 @@ class Following:
             key = self._workspace.environment.provider_key(provider.name)
             if key is not None:
                 self._redactor.add(key)
-        registry = self._parts.registry_for(configuration)
-        providers = {one.name: one for one in configuration.providers}
-        self._ahead = keepers(self._parts, providers=providers)
-        return registry
+        return self._parts.registry_for(configuration)
 
     def adopted(self, configuration: Configuration) -> None:
         """See ``Effects.adopted``."""
@@ -90,16 +86,25 @@ class Following:
         self._keepers.update(current)
 
     async def load(
-        self, model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float
+        self,
+        model: Model,
+        *,
+        provider: Provider,
+        context_tokens: int | None,
+        keep_alive: str | int | None,
+        within_s: float,
     ) -> None:
-        """See ``Effects.load``. What is to be loaded ahead of a swap may be on a provider that comes with it."""
-        keeper = self._ahead.get(model.ref.provider) or self._keepers.get(model.ref.provider)
+        """See ``Effects.load``."""
+        keeper = keepers(self._parts, providers={provider.name: provider}).get(provider.name)
         if keeper is not None:
             await keeper.load(model, context_tokens=context_tokens, keep_alive=keep_alive, within_s=within_s)
 
-    async def unload(self, model: Model) -> None:
-        """See ``Effects.unload``."""
-        keeper = self._keepers.get(model.ref.provider)
-        if keeper is not None:
-            await keeper.unload(model, within_s=UNLOAD_S)
+    async def unload(self, model: Model, *, provider: Provider) -> bool:
+        """See ``Effects.unload``. What is still loaded after ``UNLOAD_S`` goes when it has answered."""
+        keeper = keepers(self._parts, providers={provider.name: provider}).get(provider.name)
+        if keeper is None:
+            return False
+        try:
+            return (await keeper.unload(model, within_s=UNLOAD_S)).was_loaded
+        finally:
             self._ollama.forget(model.ref)

@@ -57,12 +57,23 @@ def cannot_write(path: Path, exc: OSError, *, folder: Path | None = None) -> Can
     )
 
 
+class EditsBlocked(RolegateError):
+    """Somebody else holds the lock of the configuration, and has for longer than an edit takes."""
+
+    code = "edits_blocked"
+    http_status = 503
+
+    def __init__(self, *, folder: str, waited_s: float) -> None:
+        message = f"{folder} is being edited by somebody else, and has been for {waited_s:g} s"
+        super().__init__(message, hint="try again; if nobody else is editing, look for a rolegate process that hangs")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep every other process and thread from editing in ``folder`` until the block ends.
 
     Waits for its turn, at most 10 s. Not to be entered twice by one thread. Raises ``CannotWrite`` where the folder cannot be
-    written, ``RolegateError`` when the wait was in vain.
+    written, ``EditsBlocked`` when the wait was in vain.
     """
     try:
         descriptor = take_lock(folder)
@@ -102,10 +113,7 @@ def take_lock(folder: Path, *, name: str = LOCK_FILE) -> int:
             raise
         os.close(descriptor)
         if time.monotonic() >= until_s:
-            raise RolegateError(
-                f"{folder} is being edited by somebody else, and has been for {_PATIENCE_S:g} s",
-                hint="try again; if nobody else is editing, look for a rolegate process that hangs",
-            )
+            raise EditsBlocked(folder=str(folder), waited_s=_PATIENCE_S)
         time.sleep(_PAUSE_S)
 
 

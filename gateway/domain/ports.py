@@ -106,6 +106,9 @@ class EmbeddedEngine(Protocol):
     async def stop(self, name: str) -> None:
         """End the child that serves ``name``, if any."""
 
+    async def retire(self, name: str) -> None:
+        """Have the child that serves ``name``, if any, leave once its requests are done, and wait until it is gone."""
+
     async def close(self) -> None:
         """End every child."""
 

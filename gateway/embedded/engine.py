@@ -121,6 +121,18 @@ class Engine:
         starts = [start for started, start in self._starts.items() if started == name]
         await self._end(children, starts)
 
+    async def retire(self, name: str) -> None:
+        """Have the child that serves ``name`` leave once its requests are done, and wait until it is gone. One that is about to
+        serve comes up first: somebody waits for it. ``endpoint`` starts another meanwhile."""
+        if (start := self._starts.get(name)) is not None:
+            await asyncio.wait([start])
+        child = self._serving.pop(name, None)
+        if child is None:
+            return
+        child.drain()
+        if (watcher := self._watchers.get(child)) is not None:
+            await asyncio.wait([watcher])
+
     async def close(self) -> None:
         """End every child, for good: ``endpoint`` raises ``EngineUnavailable`` from now on."""
         self._closed = True

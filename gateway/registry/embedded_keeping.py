@@ -59,17 +59,16 @@ class EmbeddedKeeper:
         )
 
     async def unload(self, model: Model, *, within_s: float) -> UnloadReport:
-        """See ``ModelKeeper.unload``. Requests that the model is working on are cut off."""
+        """See ``ModelKeeper.unload``. What the model is working on is finished first."""
         clock = asyncio.get_running_loop().time
         started_s = clock()
-        was_loaded = model.ref.name in self._engine.running()
+        was_loaded, gone = model.ref.name in self._engine.running(), True
         try:
             async with asyncio.timeout(within_s):
-                await self._engine.stop(model.ref.name)
-        except TimeoutError as error:
-            told = f"the process of {model.ref} has not ended within {within_s:g} s"
-            raise EngineUnavailable(told, provider=self._provider.name) from error
-        return UnloadReport(ref=model.ref, took_s=clock() - started_s, was_loaded=was_loaded, gone=True)
+                await self._engine.retire(model.ref.name)
+        except TimeoutError:
+            gone = False
+        return UnloadReport(ref=model.ref, took_s=clock() - started_s, was_loaded=was_loaded, gone=gone)
 
     async def remove(self, model: Model) -> None:
         """See ``ModelKeeper.remove``. Only a file that was pulled is deleted, never one that the operator configured by path."""

@@ -5,13 +5,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from gateway.config.settings import Configuration
 from gateway.domain.generation_record import GenerationRecord
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock, Discovery, GenerationLog, ResourceProbe
-from gateway.errors import BadRequest, ConfigInvalid, HotSwapDisabled, RolegateError, UpstreamFailed
+from gateway.errors import BadRequest, ConfigInvalid, HotSwapDisabled, RolegateError, UnknownName, UpstreamFailed
 from gateway.registry.registry import Registry
 from gateway.relay.needs import Needs
 from gateway.runtime.adoption import Adoption
@@ -21,7 +22,7 @@ from gateway.runtime.effects import Effects
 from gateway.runtime.generation import Generation
 from gateway.runtime.learning import Learning
 from gateway.runtime.lookout import Lookout
-from gateway.runtime.pending import Pending, restart_settings
+from gateway.runtime.pending import Pending, differing_files, restart_settings, says_the_same
 from gateway.runtime.succession import Succession, said
 from gateway.runtime.swap import Swap, Switchboard
 from gateway.runtime.turns import Turns
@@ -70,7 +71,15 @@ class Controller:
         self._effects = effects
         self._learning = Learning(registry.corrections)
         self._lookout = Lookout(probe=probe, clock=clock, seen=effects.seen, steadies=self.hot_swap)
-        adoption = Adoption(switchboard=switchboard, effects=effects, probe=probe, clock=clock, hot_swap=self.hot_swap)
+        self._turns = Turns()
+        adoption = Adoption(
+            switchboard=switchboard,
+            effects=effects,
+            probe=probe,
+            clock=clock,
+            turns=self._turns,
+            hot_swap=self.hot_swap,
+        )
         self._succession = Succession(
             adoption=adoption,
             switchboard=switchboard,
@@ -79,13 +88,18 @@ class Controller:
             log=log,
             follows=self.hot_swap,
         )
-        self._turns = Turns()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._edit_error = ""
         self._look_error = ""
         self._watch_error = ""
         self._pending: Pending | None = None
+        self._heard: list[str] = []
+        """The edits that the watch has told of and nobody has read yet."""
+        self._untaken = ""
+        """Why the files are to be tried again: an edit that was read and could not be taken up."""
+        self._rolled_back = False
+        """Are the files to be weighed, which say something else since a rollback?"""
 
     @property
     def configuration(self) -> Configuration:
@@ -111,6 +125,11 @@ class Controller:
     def pending(self) -> Pending | None:
         """What the files ask for and is not done; ``None`` when all of it is."""
         return self._pending
+
+    @property
+    def under_way(self) -> str:
+        """Why a new plan is being made right now; empty while none is."""
+        return self._succession.under_way
 
     @property
     def recent(self) -> tuple[GenerationRecord, ...]:
@@ -159,8 +178,7 @@ class Controller:
 
         async def work() -> Swap:
             self._succession.live  # noqa: B018  (raises before the first plan, and nothing may be taken for noticed then)
-            found = cause or await asyncio.to_thread(self._effects.noticed)
-            return await self._reread(None, cause=found or ASKED)
+            return await self._reread(None, cause=cause)
 
         return await self._turns.take(work)
 
@@ -181,15 +199,17 @@ class Controller:
 
     async def edited(self, *, cause: str) -> None:
         """Files of the configuration have changed. Never raises: whoever edits looks at ``status`` and the log."""
+        self._heard.append(cause)
         try:
-            if self.hot_swap:
-                await self.reload(cause=cause)
-            else:
-                await self._turns.take(self._weigh)
+            await self._turns.take(self._read_what_was_heard if self.hot_swap else self._weigh)
         except RolegateError:
             return  # told already
         except Exception:  # noqa: BLE001  (whatever one edit met, the next one has to be seen)
             _log.exception("taking up an edit failed")
+
+    async def _read_what_was_heard(self) -> None:
+        if self._heard:  # else whoever asked for something meanwhile has read it
+            await self._reread(None)
 
     def not_stored(self, error: RolegateError, *, cause: str) -> None:
         """An edit that this gateway was asked for could not be written. Whoever asked knows; this is for the log and ``status``,
@@ -206,7 +226,8 @@ class Controller:
 
         With hot-swap off, selection belongs to the start. It is made again for what was not known then: a provider that answers,
         or has described its models, for the first time, a model that refused what a role demands or failed to load, and a role
-        that nothing could serve and something can now. With hot-swap on it is made again for whatever a look finds changed.
+        that nothing could serve and something can now. With hot-swap on it is made again for whatever a look finds changed,
+        and an edit that could not be taken up is tried again.
         """
         while True:
             with suppress(TimeoutError):
@@ -215,7 +236,7 @@ class Controller:
             self._wake.clear()
             self._news.clear()
             try:
-                await self._turns.take(self._look_again)
+                await self._turns.take(self._look_again, patient=True)
             except RolegateError as error:
                 self._look_error = str(error)
             except Exception as error:  # noqa: BLE001  (whatever one look met, the next one has to come)
@@ -256,22 +277,33 @@ class Controller:
     def _persisting(self, profile: str | None) -> Callable[[], None]:
         return lambda: self._effects.persist(profile)
 
-    async def _reread(self, profile: str | None, *, cause: str, persist: Callable[[], None] | None = None) -> Swap:
+    async def _noticed(self) -> str:
+        """Which files have changed that nobody has read yet, in words. Whoever asks reads them, or means to have them wait:
+        what the watch has still to say of them is no news."""
+        found = await asyncio.to_thread(self._effects.noticed)
+        heard, self._heard = self._heard, []
+        return ", ".join(dict.fromkeys(filter(None, [*heard, found])))
+
+    async def _reread(self, profile: str | None, *, cause: str = "", persist: Callable[[], None] | None = None) -> Swap:
         made: list[Draft] = []
 
         async def make() -> Draft:
             made.append(await self._draft_of(await asyncio.to_thread(self._effects.read, profile)))
             return made[0]
 
-        live = self._succession.live
+        live, noticed = self._succession.live, await self._noticed()
         try:
-            swap = await self._succession.attempt(make, cause=cause, persist=persist)
+            swap = await self._succession.attempt(make, cause=cause or noticed or ASKED, persist=persist)
         except Exception as error:
-            self._edit_error = said(error)
-            if profile is None and isinstance(error, ConfigInvalid):
-                self._pending = Pending(profile=self.configuration.profile, problems=error.problems)
-            elif profile is None and made:
-                self._pending = self._awaiting(made[0], live=live)
+            if profile is None:
+                usable = made and not isinstance(error, ConfigInvalid)
+                awaiting = self._awaiting(made[0], live=live) if usable else None
+                self._pending = awaiting or self._unusable(error)
+                self._untaken = cause or noticed or ASKED
+            else:
+                self._try_later(noticed)
+            if profile is None or not isinstance(error, UnknownName):
+                self._edit_error = said(error)
             raise
         self._settled()
         return swap
@@ -281,25 +313,69 @@ class Controller:
         if target is None:
             raise BadRequest(
                 "there is no generation to go back to",
-                hint="only what this process has served before an edit is kept, and no edit has changed it",
+                hint="no edit has changed what this process serves, and what one before it served is not kept; "
+                "`rolegate profiles use` chooses another profile",
             )
-        persist = None if target.profile == self.configuration.profile else self._persisting(target.profile)
+        configuration = target.configuration
+        moves = configuration.profile != self.configuration.profile
+        persist = self._persisting(configuration.profile) if moves else None
+        noticed = await self._noticed()
         try:
-            swap = await self._succession.attempt(lambda: self._draft_of(target), cause="rollback", persist=persist)
+            swap = await self._succession.attempt(
+                lambda: self._draft_of(configuration), cause="rollback", persist=persist, hurried=True
+            )
+        except UnknownName as error:
+            self._try_later(noticed)
+            raise BadRequest(
+                f'the profile that served before, "{configuration.profile}", is not there any more',
+                hint="`rolegate profiles use` chooses another",
+            ) from error
         except Exception as error:
+            self._try_later(noticed)
             self._edit_error = said(error)
             raise
         self._settled()
-        with suppress(RolegateError):  # whoever edits next is told what is wrong
-            self._pending = await self._weighed()
-        return swap
+        kept = await self._kept_in_files(configuration)
+        undone = (
+            f"{target.left_with} is undone"
+            if swap.swapped
+            else f"nothing would be otherwise without {target.left_with}"
+        )
+        return replace(swap, note="; ".join(filter(None, [undone, kept])))
+
+    async def _kept_in_files(self, configuration: Configuration) -> str:
+        """What the files ask for instead of ``configuration``, which serves from now on, in words; empty where they agree."""
+        try:
+            asked = await asyncio.to_thread(self._effects.read, None)
+        except RolegateError as error:
+            self._pending = self._unusable(error)
+            return "the files cannot be used as they are"
+        if says_the_same(asked, configuration):
+            return ""
+        files = differing_files(configuration, asked)
+        self._pending, self._rolled_back = Pending(profile=asked.profile, files=files), True
+        verb = "keeps" if len(files) == 1 else "keep"
+        return (
+            f"{', '.join(files) or 'the files'} {verb} the edit: the next one, a reload or a restart takes it up again"
+        )
+
+    def _try_later(self, noticed: str) -> None:
+        """What was noticed in the files while something else was asked for, and failed, is taken up on its own."""
+        if noticed:
+            self._untaken = noticed
+            self._wake.set()
+
+    def _unusable(self, error: Exception) -> Pending:
+        problems = error.problems if isinstance(error, ConfigInvalid) else ()
+        return Pending(profile=self.configuration.profile, problems=problems)
 
     def _settled(self) -> None:
         """The configuration that was asked for is live."""
         if self._edit_error:
             _log.info("the configuration is taken up again")
-        self._edit_error = ""
-        restart = restart_settings(self._begun_with, self.configuration)
+        self._edit_error = self._untaken = ""
+        self._rolled_back = False
+        restart = restart_settings(self._begun_with, self.configuration, hot_swap=self.hot_swap)
         self._pending = Pending(profile=self.configuration.profile, restart=restart) if restart else None
         self._lookout.expect(self._succession.live.discovery)
         self._lookout.settled()
@@ -308,11 +384,11 @@ class Controller:
     async def _weigh(self) -> None:
         """Note what the files would change, hot-swap being off."""
         before = self._pending
+        self._heard.clear()
         try:
             self._pending = await self._weighed()
         except RolegateError as error:
-            problems = error.problems if isinstance(error, ConfigInvalid) else ()
-            self._pending = Pending(profile=self.configuration.profile, problems=problems)
+            self._pending = self._unusable(error)
             if said(error) != self._edit_error:
                 self._edit_error = said(error)
                 _log.error("the configuration cannot be used as it is now", extra={"reason": self._edit_error})
@@ -330,10 +406,13 @@ class Controller:
 
     def _awaiting(self, draft: Draft, *, live: Draft) -> Pending | None:
         """What would change with ``draft``, which is not taken up; ``None`` for nothing."""
-        changed, restart = changed_roles(live, draft), restart_settings(self._begun_with, draft.configuration)
+        asked = draft.configuration
+        changed = changed_roles(live, draft)
+        restart = restart_settings(self._begun_with, asked, hot_swap=self.hot_swap)
         if not changed and not restart:
             return None
-        return Pending(profile=draft.configuration.profile, changed_roles=changed, restart=restart)
+        files = differing_files(live.configuration, asked)
+        return Pending(profile=asked.profile, changed_roles=changed, restart=restart, files=files)
 
     async def _draft_of(self, configuration: Configuration) -> Draft:
         """What this configuration comes to, by a look of now; by a second one where a host does not answer that did before."""
@@ -355,13 +434,20 @@ class Controller:
         )
 
     async def _look_again(self) -> None:
+        if self._untaken:
+            with suppress(Exception):  # told already, and what is live has to be looked after all the same
+                await self._reread(None, cause=self._untaken)
+        if self._rolled_back:
+            self._rolled_back = False
+            with suppress(RolegateError):  # whoever edits next is told what is wrong
+                self._pending = await self._weighed()
         live = self._succession.live
         self._learning.weigh_loads(live.registry.last, sample=self._probe.sample, policy=live.configuration.policy)
         discovery = await self._lookout.look(live.registry)
         learned = self._learning.causes(roles=live.configuration.roles.values())
         arrived = self._lookout.arrived(discovery)
         if arrived:
-            await self._follow(discovery, cause=f"{', '.join(sorted(arrived))} answered for the first time")
+            await self._follow(discovery, cause=self._lookout.greeting(arrived))
         elif learned:
             await self._follow(discovery, cause=learned)
         elif self.hot_swap:
@@ -377,6 +463,7 @@ class Controller:
             if served:
                 await self._follow(discovery, cause=f"{', '.join(sorted(served))} can be served now")
         self._lookout.awaited -= arrived
+        self._lookout.meet(discovery)
 
     async def _follow(self, discovery: Discovery, *, cause: str) -> None:
         """Make the plan again for the live configuration."""

@@ -32,7 +32,11 @@ class Draft:
 
     @property
     def providers(self) -> tuple[Provider, ...]:
-        return tuple(state.provider for state in self.discovery.providers)
+        """Those of the discovery, without the memory that the plan was made for: the plan says what came of it."""
+        return tuple(
+            replace(state.provider, on_this_host=False, memory_bytes=None, vram_bytes=None)
+            for state in self.discovery.providers
+        )
 
     def serves_like(self, other: "Draft") -> bool:
         """Whether no client could notice a swap from one to the other: the same plan, of models that can do the same, on
@@ -41,7 +45,6 @@ class Draft:
             self.digest == other.digest
             and self.providers == other.providers
             and not changed_roles(other, self)
-            and self.configuration.policy == other.configuration.policy
             and self.configuration.gateway.expose_models == other.configuration.gateway.expose_models
         )
 

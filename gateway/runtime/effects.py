@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.config.settings import Configuration
-from gateway.domain.model import Model
+from gateway.domain.model import Model, Provider
 from gateway.domain.plan import Deployment, Plan
 from gateway.domain.ports import CompletionBackend, Discovery
 from gateway.errors import Unsupported
@@ -21,9 +21,20 @@ class RouterConfigWriter(Protocol):
 
 class Loads(Protocol):
     def __call__(
-        self, model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float
+        self,
+        model: Model,
+        *,
+        provider: Provider,
+        context_tokens: int | None,
+        keep_alive: str | int | None,
+        within_s: float,
     ) -> Awaitable[None]:
-        """Bring a model into memory. Raises ``RolegateError``."""
+        """Bring a model of ``provider`` into memory. Raises ``RolegateError``."""
+
+
+class Unloads(Protocol):
+    def __call__(self, model: Model, *, provider: Provider) -> Awaitable[bool]:
+        """Let go of a model of ``provider``; whether it was in memory. Raises ``RolegateError``."""
 
 
 def _nothing(*_: object) -> None:
@@ -47,12 +58,20 @@ async def _no_token(generation: Generation, *, role: str, deployment: Deployment
     """Nobody is asked."""
 
 
-async def _no_load(model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float) -> None:
+async def _no_load(
+    model: Model,
+    *,
+    provider: Provider,
+    context_tokens: int | None,
+    keep_alive: str | int | None,
+    within_s: float,
+) -> None:
     """Nothing is loaded ahead."""
 
 
-async def _no_unload(model: Model) -> None:
+async def _no_unload(model: Model, *, provider: Provider) -> bool:
     """Nothing is let go of."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,4 +98,4 @@ class Effects:
     adopted: Callable[[Configuration], None] = _nothing
     generate: Generates = _no_token
     load: Loads = _no_load
-    unload: Callable[[Model], Awaitable[None]] = _no_unload
+    unload: Unloads = _no_unload

@@ -84,9 +84,10 @@ class Generation:
         models = self._directory.models if self._expose_models else ()
         return tuple(str(model.ref) for model in models if model.provider_up and model.lane is not Lane.LITELLM)
 
-    def see(self, discovery: Discovery) -> None:
-        """A later look, which left the plan as it is: what may be asked for by reference follows it."""
+    def see(self, discovery: Discovery, *, policy: Policy) -> None:
+        """A later look, or other settings, which left the plan as it is: what may be asked for by reference follows them."""
         self.discovery = discovery
+        self._policy = policy
         self._directory = Directory(discovery)
         for name in [name for name in self._routes if name not in self.roles]:
             del self._routes[name]

@@ -24,6 +24,7 @@ class Lookout:
         self._steadiness = Steadiness() if steadies else None
         self._doubted: frozenset[str] = frozenset()
         self._news: list[str] = []
+        self._met: set[str] = set()
         self.awaited: frozenset[str] = frozenset()
         """The providers that did not answer when the configuration was taken up, and have not since."""
 
@@ -60,6 +61,11 @@ class Lookout:
         """Those awaited that answer now, with all their models described."""
         return self.awaited & {state.provider.name for state in discovery.providers if state.up and state.complete}
 
+    def greeting(self, arrived: frozenset[str]) -> str:
+        """That they are there, in words, and not for the first time where one of them was before."""
+        when = "again" if arrived & self._met else "for the first time"
+        return f"{', '.join(sorted(arrived))} answered {when}"
+
     def in_doubt(self, before: Discovery, now: Discovery) -> bool:
         """Whether a host has only just ceased to answer: it may be busy for a moment, so it is asked once more before its models
         leave the plan."""
@@ -76,6 +82,11 @@ class Lookout:
             if state.provider.url is not None and not (state.up and state.complete)
         )
         self._doubted = frozenset()
+        self.meet(discovery)
+
+    def meet(self, discovery: Discovery) -> None:
+        """A plan was made with these."""
+        self._met |= {state.provider.name for state in discovery.providers if state.up and state.complete}
 
     def settled(self) -> None:
         """The live plan was made with all that is known."""

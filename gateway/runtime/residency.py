@@ -1,11 +1,11 @@
 """Which models a plan uses, and how it wants them loaded: what loading, removing and swaps go by."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.domain.fit import capacities, context_for, memory_need, resident_at, takes_no_memory_of_ours
-from gateway.domain.model import Model, ModelRef, Provider
+from gateway.domain.model import Model, ModelRef, Provider, ProviderKind
 from gateway.domain.plan import Deployment, Plan
 from gateway.domain.ports import Discovery
 from gateway.domain.resources import Resources
@@ -38,12 +38,18 @@ def load_deadline_s(model: Model, *, plan: Plan) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preload:
-    """A model to bring into memory, and how."""
+    """A model to bring into memory on ``provider``, and how."""
 
     model: Model
+    provider: Provider
     context_tokens: int | None
     within_s: float
     keep_alive: str | int | None = None
+
+    @property
+    def load(self) -> object:
+        """What makes it another load where it is different."""
+        return _place(self.model, self.provider, {}), self.context_tokens, self.keep_alive
 
 
 def to_preload(
@@ -71,25 +77,86 @@ def to_preload(
         need = memory_need(model, context_tokens=need_tokens).total_bytes
         if taken.has_room(model, need_bytes=need, usable_bytes=holds[provider.name].usable_bytes):
             taken.add(model, need_bytes=need)
-            deadline_s = load_deadline_s(model, plan=plan)
+            keeps_always = provider.kind is ProviderKind.EMBEDDED
             found[model.weights_ref] = Preload(
-                model=model, context_tokens=context, within_s=deadline_s, keep_alive=role.manner.keep_alive
+                model=model,
+                provider=provider,
+                context_tokens=context,
+                within_s=load_deadline_s(model, plan=plan),
+                keep_alive=None if keeps_always else role.manner.keep_alive,
             )
     return tuple(found.values())
 
 
-def to_unload(before: Plan, *, serving: Sequence[Plan], discovery: Discovery) -> tuple[Model, ...]:
-    """The models that are loaded, that ``before`` used and that no plan of ``serving`` does, by reference. Pure."""
-    providers = {state.provider.name: state.provider for state in discovery.providers}
-    left = _used((before,), discovery) - _used(serving, discovery)
-    loaded = [
-        model
-        for model in sorted(discovery.models, key=lambda one: str(one.ref))
-        if model.resident is not None
-        and model.weights_ref in left
-        and not takes_no_memory_of_ours(model, providers[model.ref.provider])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A plan, with the world that its references are of."""
+
+    plan: Plan
+    discovery: Discovery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A model that a plan used, on the provider that it was on then."""
+
+    model: Model
+    provider: Provider
+
+
+def leftovers(use: Use) -> tuple[Leftover, ...]:
+    """The models of a plan that take memory somewhere, by reference. Pure."""
+    providers = {state.provider.name: state.provider for state in use.discovery.providers}
+    refs = {one.ref for role in use.plan.roles.values() for one in role.deployments}
+    found = [
+        Leftover(model=model, provider=providers[model.ref.provider])
+        for model in sorted(use.discovery.models, key=lambda one: str(one.ref))
+        if model.ref in refs
     ]
-    return tuple({model.weights_ref: model for model in reversed(loaded)}.values())[::-1]
+    return tuple(one for one in found if not takes_no_memory_of_ours(one.model, one.provider))
+
+
+def to_unload(left: Iterable[Leftover], *, serving: Sequence[Use], discovery: Discovery) -> tuple[Leftover, ...]:
+    """Those that nothing of ``serving`` uses at their place any more, one for all names of the same weights: the loaded ones
+    where ``discovery``, the latest look, tells, and all where it knows nothing of the place. Pure."""
+    names = _weights_by_place(discovery)
+    hosts = {_host(state.provider) for state in discovery.providers}
+    loaded = {place for place, model in _placed(discovery, names) if model.resident is not None}
+    used = {_place(one.model, one.provider, names) for use in serving for one in leftovers(use)}
+    found: dict[_Place, Leftover] = {}
+    for one in left:
+        place = _place(one.model, one.provider, names)
+        if place not in used and (place in loaded or _host(one.provider) not in hosts):
+            found.setdefault(place, one)
+    return tuple(found.values())
+
+
+_Host = tuple[ProviderKind, str | None]
+_Place = tuple[_Host, str]
+"""Where weights are: a provider's own name does not matter, two may lead to one host."""
+
+
+def _host(provider: Provider) -> _Host:
+    return provider.kind, provider.url
+
+
+def _place(model: Model, provider: Provider, names: Mapping[_Place, str]) -> _Place:
+    host = _host(provider)
+    return host, names.get((host, model.ref.name), model.weights_ref.name)
+
+
+def _weights_by_place(discovery: Discovery) -> Mapping[_Place, str]:
+    """What all names of the same weights are called together, by host and name: names may have come since an older look."""
+    providers = {state.provider.name: state.provider for state in discovery.providers}
+    return {
+        (_host(providers[model.ref.provider]), model.ref.name): model.weights_ref.name for model in discovery.models
+    }
+
+
+def _placed(discovery: Discovery, names: Mapping[_Place, str]) -> Iterable[tuple[_Place, Model]]:
+    providers = {state.provider.name: state.provider for state in discovery.providers}
+    for model in discovery.models:
+        yield _place(model, providers[model.ref.provider], names), model
 
 
 class _Taken:

@@ -9,13 +9,15 @@ from gateway.runtime.swap import Switchboard
 
 
 def live_status(*, controller: Controller, switchboard: Switchboard) -> dict[str, object]:
-    """Generation, roles with their order, providers as last seen, what is pending, the last swaps and the last error."""
+    """Generation, roles with their order, providers as last seen, what is under way and what is pending, the last swaps and the
+    last error."""
     configuration = controller.configuration
     content: dict[str, object] = {
         "ready": switchboard.started,
         "profile": configuration.profile,
         "config_folder": str(configuration.folder),
         "hot_swap": controller.hot_swap,
+        "under_way": controller.under_way or None,
         "pending": pending_data(controller.pending),
         "swaps": [generation_data(one) for one in controller.recent],
         "last_error": controller.last_error,

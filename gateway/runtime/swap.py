@@ -14,13 +14,15 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swap:
     """What became of a request to change the live generation. ``generation`` and ``digest`` are those that serve now; ``ms`` is
-    what it took until the pointer had moved. Not ``swapped``: all was as asked for already."""
+    what it took until the pointer had moved. Not ``swapped``: all was as asked for already. ``note`` says what whoever asked has
+    to know besides, if anything."""
 
     generation: int
     digest: str
     changed_roles: tuple[str, ...]
     ms: float
     swapped: bool
+    note: str = ""
 
 
 def swap_data(swap: Swap) -> dict[str, object]:
@@ -31,6 +33,7 @@ def swap_data(swap: Swap) -> dict[str, object]:
         "changed_roles": list(swap.changed_roles),
         "ms": round(swap.ms, 1),
         "swapped": swap.swapped,
+        **({"note": swap.note} if swap.note else {}),
     }
 
 

@@ -75,7 +75,7 @@ async def test_a_command_whose_edit_is_vetoed_says_that_it_is_stored_and_does_no
         assert (status["generation"]["number"], status["last_error"]) == (before, NO_TOKEN)
         told = (await site.process.rolegate("status")).out
         assert f"last error: {NO_TOKEN}" in told
-        assert "pending: profile p0, under which planner would be served differently" in told
+        assert "pending: user_profiles/p0.json, under which planner would be served differently" in told
 
 
 async def test_an_edit_that_no_plan_can_be_made_of_is_stored_and_said_not_to_serve(tmp_path: Path) -> None:

@@ -110,7 +110,13 @@ async def test_with_hot_swap_off_an_edit_waits_for_a_restart_and_status_says_wha
         content["role_mappings"] = {**mappings(0), "critic": mappings(3)["critic"]}
         site.write(content)
         status = await site.until(lambda status: status["pending"] is not None)
-        assert status["pending"] == {"profile": None, "changed_roles": ["critic"], "restart": [], "problems": []}
+        assert status["pending"] == {
+            "profile": None,
+            "changed_roles": ["critic"],
+            "restart": [],
+            "problems": [],
+            "files": ["models.json"],
+        }
         assert status["generation"]["number"] == 1
         await site.logged("a change of the configuration waits for a restart roles=critic settings=none")
         site.write(b"{")

@@ -1,5 +1,6 @@
 """The commands that a running gateway takes part in: choosing a profile, going back, and edits that it takes up or not."""
 
+import asyncio
 import json
 import re
 import sys
@@ -18,6 +19,7 @@ from command_builders import Run, a_command
 from fakes.ollama import FakeOllama
 from gateway_process import free_port
 from keeping_builders import served
+from live_builders import until
 
 FAST = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
 TOOK_UP = r"the running gateway took it up in [\d.]+ m?s: generation {number}, changed roles: planner\n"
@@ -91,7 +93,7 @@ async def test_the_running_gateway_goes_back_one_generation(rolegate: Run, gatew
     await rolegate("profiles", "use", "fast")
     ran = await rolegate("profiles", "rollback")
     assert (ran.code, ran.out) == (0, "generation 3\n")
-    assert re.fullmatch(TOOK_UP.format(number=3), ran.err)
+    assert re.fullmatch(TOOK_UP.format(number=3) + r"generation 2 \(profile fast\) is undone\n", ran.err)
     assert gateway.controller.configuration.profile is None
     assert (await rolegate("profiles", "rollback", "--json")).json["generation"] == 4
 
@@ -368,4 +370,23 @@ async def test_the_status_tells_what_would_change_at_a_restart(rolegate: Run, ga
         "changed_roles": ["planner"],
         "restart": ["gateway.max_connections"],
         "problems": [],
+        "files": ["user_models.json", "user_profiles/fast.json"],
     }
+
+
+async def test_a_rollback_says_which_file_keeps_the_edit_and_the_status_which_one_is_pending(
+    rolegate: Run, gateway: Gateway, folder: Path
+) -> None:
+    (folder / "user_models.json").write_text('{"role_mappings": {"planner": {"preferred": ["mistral"]}}}')
+    await gateway.controller.reload(cause="user_models.json changed")
+    ran = await rolegate("profiles", "rollback")
+    note = "generation 2 (user_models.json changed) is undone; user_models.json keeps the edit: "
+    assert ran.err.splitlines()[1:] == [f"{note}the next one, a reload or a restart takes it up again"]
+    assert "pending: user_models.json\n" in (await rolegate("status")).out
+    watching = asyncio.create_task(gateway.controller.watch())
+    try:
+        await until(lambda: bool(gateway.controller.pending and gateway.controller.pending.changed_roles))
+    finally:
+        watching.cancel()
+    told = (await rolegate("status")).out
+    assert "pending: user_models.json, under which planner would be served differently\n" in told

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from builders import a_model, a_provider
 from fakes.ollama import FakeOllama
 from gateway.compose.following import Following
 from gateway.compose.parts import Parts, SystemClock
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.environ import Environment
-from gateway.domain.model import ModelRef
+from gateway.domain.model import ModelRef, ProviderKind
 from gateway.errors import ConfigInvalid, RolegateError, UnknownName
 from gateway.relay.connections import Connections
 from gateway.relay.ollama_lane import OllamaLane
@@ -154,6 +155,28 @@ async def test_keepers_follow_in_the_mapping_that_was_handed_out(place: Place) -
     assert list(keepers) == ["ollama"]
     place.following.adopted(configuration)
     assert list(keepers) == ["ollama-b"]
+
+
+async def test_models_are_loaded_and_let_go_of_on_the_host_that_is_meant_whatever_is_edited(place: Place) -> None:
+    model = a_model("ollama:mistral:latest")
+    async with FakeOllama(models=["mistral"]) as old, FakeOllama(models=["mistral"]) as new:
+        for url in (old.url, new.url):
+            place.write({"ollama": url})
+            configuration = place.following.read(None)
+            place.following.facts(configuration)
+            place.following.adopted(configuration)
+        there = a_provider(url=old.url)
+        await place.following.load(model, provider=there, context_tokens=2_048, keep_alive=None, within_s=20.0)
+        assert (dict(old.loaded), dict(new.loaded)) == ({"mistral:latest": 2_048}, {})
+        assert await place.following.unload(model, provider=there)
+        assert (dict(old.loaded), dict(new.loaded)) == ({}, {})
+        assert not await place.following.unload(model, provider=there)
+
+
+async def test_a_provider_whose_models_nobody_keeps_is_left_alone(place: Place) -> None:
+    lab = a_provider("lab", kind=ProviderKind.OPENAI)
+    await place.following.load(a_model("lab:x"), provider=lab, context_tokens=None, keep_alive=None, within_s=20.0)
+    assert not await place.following.unload(a_model("lab:x"), provider=lab)
 
 
 async def test_keys_of_providers_that_come_are_masked_before_they_are_used(place: Place) -> None:

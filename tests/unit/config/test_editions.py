@@ -14,6 +14,7 @@ from gateway.config import edition
 from gateway.config.edition import (
     ABSENT,
     LOCK_FILE,
+    EditsBlocked,
     cannot_write,
     current_etag,
     etag,
@@ -22,7 +23,7 @@ from gateway.config.edition import (
     replace_checked,
     take_lock,
 )
-from gateway.errors import CannotWrite, EditConflict, RolegateError
+from gateway.errors import CannotWrite, EditConflict
 
 
 def test_an_etag_is_the_sha256_of_the_content() -> None:
@@ -127,8 +128,9 @@ def test_a_lock_whose_file_was_removed_is_not_taken_for_one(tmp_path: Path) -> N
 
 def test_a_wait_for_the_lock_ends_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edition, "_PATIENCE_S", 0.0)
-    with locked(tmp_path), pytest.raises(RolegateError) as refused, locked(tmp_path):
+    with locked(tmp_path), pytest.raises(EditsBlocked) as refused, locked(tmp_path):
         pass
+    assert (refused.value.code, refused.value.http_status) == ("edits_blocked", 503)
     assert refused.value.message == f"{tmp_path} is being edited by somebody else, and has been for 0 s"
     assert refused.value.hint == "try again; if nobody else is editing, look for a rolegate process that hangs"
 

@@ -253,6 +253,32 @@ async def test_a_stopped_model_starts_again_when_asked_for(engine: Engine) -> No
     await engine.stop("never started")
 
 
+async def test_a_model_that_retires_finishes_what_it_answers_and_starts_again_when_asked_for(engine: Engine) -> None:
+    endpoint = await engine.endpoint("tiny", context_tokens=None)
+    (first,) = children()
+    assert endpoint.key is not None
+    body = {"model": endpoint.model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 900}
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
+        client.stream(
+            "POST",
+            f"{endpoint.base_url}/chat/completions",
+            headers={"Authorization": f"Bearer {endpoint.key.reveal()}"},
+            json={**body, "stream": True, "ignore_eos": True},
+        ) as answer,
+    ):
+        lines = answer.aiter_lines()
+        await anext(lines)
+        retiring = asyncio.create_task(engine.retire("tiny"))
+        rest = [line async for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+    await retiring
+    assert first not in children()
+    assert engine.running() == frozenset()
+    assert (await ask(await engine.endpoint("tiny", context_tokens=None))).status_code == 200
+    await engine.retire("never started")
+
+
 async def test_stopping_during_the_start_fails_its_callers_and_counts_as_no_accident(engine: Engine) -> None:
     for _ in range(4):
         caller = asyncio.create_task(engine.endpoint("tiny", context_tokens=None))

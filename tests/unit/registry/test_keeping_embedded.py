@@ -84,6 +84,13 @@ async def test_a_load_starts_a_child_and_an_unload_ends_it(engine: Engine, keepe
     assert (await keeper.unload(TINY, within_s=60.0)).was_loaded is False
 
 
+async def test_an_unload_that_takes_longer_is_not_waited_for(engine: Engine, keeper: EmbeddedKeeper) -> None:
+    pytest.importorskip("xllamacpp")
+    await keeper.load(TINY, context_tokens=512, keep_alive=None, within_s=60.0)
+    report = await keeper.unload(TINY, within_s=0.0)
+    assert (report.was_loaded, report.gone) == (True, False)
+
+
 async def test_a_load_that_takes_too_long_is_said(keeper: EmbeddedKeeper) -> None:
     with pytest.raises(EngineUnavailable) as caught:
         await keeper.load(TINY, context_tokens=512, keep_alive=None, within_s=0.0)

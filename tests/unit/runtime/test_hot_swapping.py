@@ -1,186 +1,35 @@
 """With hot-swap on, edits, requests to swap, models that come and go and a machine that changes lead to the same reconcile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builders import a_cloud, a_machine, a_model, a_provider, a_role
-from gateway.config.settings import Configuration
-from gateway.domain.generation_record import GenerationRecord
-from gateway.domain.model import Model, ProviderKind
-from gateway.domain.plan import Deployment
-from gateway.domain.resources import Resources
-from gateway.domain.role import Policy, Role
+from gateway.domain.model import ProviderKind
+from gateway.domain.role import Policy
 from gateway.errors import (
-    BadRequest,
     ConfigInvalid,
     GatewayStarting,
     HotSwapDisabled,
     Problem,
     RolegateError,
+    TemplateInvalid,
+    UnknownName,
     UpstreamFailed,
 )
 from gateway.registry.registry import Registry
 from gateway.runtime.canary import Vetoed
-from gateway.runtime.controller import Controller
-from gateway.runtime.generation import Generation, GenerationState
+from gateway.runtime.generation import GenerationState
 from gateway.runtime.pending import Pending
-from gateway.runtime.swap import Swap, Switchboard
-from live_builders import Recorder, SteeredSource, a_configuration, until
+from gateway.runtime.swap import Swap
+from live_builders import SteeredSource, a_configuration, until
+from world_builders import World, a_world, prefers, two
 
 BROKEN = ConfigInvalid([Problem(file="models.json", line=3, found="nonsense", allowed="sense")])
-
-
-class Machine:
-    """A probe and a clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.resources = a_machine(available_gb=64.0, total_gb=64.0)
-        self.now_s = 1000.0
-
-    def sample(self) -> Resources:
-        return self.resources
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def time(self) -> float:
-        return self.now_s
-
-
-@dataclass(kw_only=True)
-class Notes:
-    """A log of generations in memory."""
-
-    kept: list[GenerationRecord] = field(default_factory=list)
-
-    def record(self, one: GenerationRecord) -> None:
-        self.kept.append(one)
-
-    def recent(self, limit: int) -> Sequence[GenerationRecord]:
-        return self.kept[: -limit - 1 : -1]
-
-
-@dataclass(kw_only=True)
-class World:
-    """A controller with everything around it in a test's hands. ``disk`` is what reading finds, by profile."""
-
-    source: SteeredSource
-    disk: dict[str, Configuration | Exception]
-    recorder: Recorder = field(default_factory=Recorder)
-    machine: Machine = field(default_factory=Machine)
-    notes: Notes = field(default_factory=Notes)
-    switchboard: Switchboard = field(default_factory=Switchboard)
-    persisted: list[str | None] = field(default_factory=list)
-    persist_trouble: RolegateError | None = None
-    canary_trouble: RolegateError | None = None
-    other_registry: Registry | None = None
-    said: list[str] = field(default_factory=list)
-    looks_every_s: float = 0.01
-    noticed: str = ""
-    noticings: int = 0
-    controller: Controller = field(init=False)
-
-    def __post_init__(self) -> None:
-        effects = replace(
-            self.recorder.effects(),
-            noticed=self.notice,
-            read=self.read,
-            persist=self.persist,
-            facts=lambda _: self.other_registry,
-            generate=self.generate,
-            load=self.load,
-            unload=self.unload,
-        )
-        self.controller = Controller(
-            configuration=self.read(""),
-            registry=Registry([self.source]),
-            probe=self.machine,
-            switchboard=self.switchboard,
-            effects=effects,
-            clock=self.machine,
-            log=self.notes,
-            await_s=self.looks_every_s,
-            refresh_s=self.looks_every_s,
-        )
-
-    def read(self, profile: str | None) -> Configuration:
-        found = self.disk[profile or ""]
-        if isinstance(found, Exception):
-            raise found
-        return replace(found, profile=profile or None)
-
-    def notice(self) -> str:
-        self.noticings += 1
-        return self.noticed
-
-    def persist(self, profile: str | None) -> None:
-        if self.persist_trouble is not None:
-            raise self.persist_trouble
-        self.persisted.append(profile)
-
-    async def generate(self, generation: Generation, *, role: str, deployment: Deployment) -> None:
-        self.said.append(f"token of {deployment.ref} for {role}")
-        if self.canary_trouble is not None:
-            raise self.canary_trouble
-
-    async def load(
-        self, model: Model, *, context_tokens: int | None, keep_alive: str | int | None, within_s: float
-    ) -> None:
-        self.said.append(f"load {model.ref} with {context_tokens} under {self.live.number}")
-
-    async def unload(self, model: Model) -> None:
-        self.said.append(f"unload {model.ref} under {self.live.number}")
-
-    @property
-    def live(self) -> Generation:
-        return self.switchboard.live
-
-    def pending(self) -> Pending | None:
-        return self.controller.pending
-
-    def models(self, role: str = "planner") -> list[str]:
-        return [str(one.ref) for one in self.live.roles[role].deployments]
-
-    def edit(self, *roles: Role, policy: Policy | None = None) -> None:
-        before = self.disk[""]
-        assert isinstance(before, Configuration)
-        self.disk[""] = replace(before, roles={role.name: role for role in roles}, policy=policy or before.policy)
-
-
-def two() -> SteeredSource:
-    return SteeredSource(a_model("ollama:a:1b"), a_model("ollama:b:1b"))
-
-
-def prefers(*names: str, role: str = "planner", **more: Any) -> Role:
-    return a_role(role, preferred=[f"ollama:{name}:1b" for name in names], discover=False, **more)
-
-
-@asynccontextmanager
-async def a_world(
-    folder: Path,
-    *roles: Role,
-    source: SteeredSource | None = None,
-    policy: Policy | None = None,
-    hot_swap: bool = True,
-    watched: bool = False,
-    looks_every_s: float = 0.01,
-) -> AsyncIterator[World]:
-    configuration = a_configuration(folder, *(roles or [prefers("a", "b")]), hot_swap=hot_swap)
-    disk: dict[str, Configuration | Exception] = {"": replace(configuration, policy=policy or Policy(preload="never"))}
-    world = World(source=source or two(), disk=disk, looks_every_s=looks_every_s)
-    await world.controller.start()
-    watching = asyncio.create_task(world.controller.watch()) if watched else None
-    yield world
-    if watching is not None:
-        watching.cancel()
-    await world.controller.close()
-    await world.switchboard.close()
 
 
 async def test_an_edit_that_changes_nothing_for_clients_is_no_swap(tmp_path: Path) -> None:
@@ -334,36 +183,6 @@ async def test_a_swap_that_cannot_be_kept_does_not_happen(tmp_path: Path) -> Non
             await world.controller.swap("coding")
         assert (world.live.number, world.controller.configuration.profile) == (1, None)
         assert world.controller.last_error == "the disk is full"
-
-
-async def test_rolling_back_goes_to_the_configuration_before_and_forth_again(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world:
-        world.disk["coding"] = a_configuration(tmp_path, prefers("b"), hot_swap=True)
-        await world.controller.swap("coding")
-        swap = await world.controller.rollback()
-        assert (swap.generation, world.models()) == (3, ["ollama:a:1b", "ollama:b:1b"])
-        assert (world.persisted, world.live.cause) == (["coding", None], "rollback")
-        assert world.pending() is None
-        await world.controller.rollback()
-        assert (world.models(), world.persisted) == (["ollama:b:1b"], ["coding", None, "coding"])
-
-
-async def test_a_rollback_lasts_until_the_next_edit(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world:
-        world.edit(prefers("b"))
-        await world.controller.reload()
-        await world.controller.rollback()
-        assert world.persisted == []
-        assert world.pending() == Pending(profile=None, changed_roles=("planner",))
-        await world.controller.edited(cause="models.json changed")
-        assert (world.live.number, world.models()) == (4, ["ollama:b:1b"])
-
-
-async def test_there_may_be_nothing_to_go_back_to(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world:
-        with pytest.raises(BadRequest) as raised:
-            await world.controller.rollback()
-        assert str(raised.value) == "there is no generation to go back to"
 
 
 async def test_a_caller_that_leaves_does_not_end_the_swap_it_asked_for(tmp_path: Path) -> None:
@@ -566,3 +385,103 @@ async def test_another_address_of_a_provider_is_a_swap_though_the_plan_is_the_sa
         assert (swap.swapped, swap.changed_roles) == (True, ("planner",))
         assert world.live.route("planner").providers["ollama"].url == "http://127.0.0.1:7"
         assert world.controller.registry is world.other_registry
+
+
+async def test_another_word_on_a_hosts_memory_that_changes_no_plan_is_no_swap(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        provider = replace(a_provider(), on_this_host=not a_provider().on_this_host, memory_bytes=64 << 30)
+        world.other_registry = Registry([SteeredSource(*two().models, provider=provider)])
+        world.edit(prefers("a", "b"))
+        swap = await world.controller.reload()
+        assert (swap.swapped, swap.changed_roles) == (False, ())
+        assert world.live.discovery.providers[0].provider == provider
+
+
+async def test_an_edit_that_could_not_be_taken_up_is_tried_again_at_the_next_look(tmp_path: Path) -> None:
+    policy = Policy(canary="generate", preload="never")
+    async with a_world(tmp_path, prefers("a"), policy=policy, watched=True) as world:
+        world.canary_trouble = UpstreamFailed("busy for a moment", failure="load_failed")
+        world.edit(prefers("b"))
+        await world.controller.edited(cause="models.json changed")
+        assert (world.live.number, world.pending()) == (1, Pending(profile=None, changed_roles=("planner",)))
+        asked = world.source.asked
+        await until(lambda: world.source.asked > asked + 4)
+        assert [one.outcome for one in world.notes.kept] == ["adopted", "vetoed"]
+        world.canary_trouble = None
+        await until(lambda: world.live.number == 2)
+        assert (world.live.cause, world.models()) == ("models.json changed", ["ollama:b:1b"])
+        await until(lambda: (world.controller.last_error, world.pending()) == ("", None))
+
+
+async def test_an_edit_that_came_with_a_swap_that_failed_is_taken_up_all_the_same(tmp_path: Path) -> None:
+    async with a_world(tmp_path, prefers("a"), watched=True) as world:
+        world.disk["broken"] = BROKEN
+        world.edit(prefers("b"))
+        world.noticed = "models.json changed"
+        with pytest.raises(ConfigInvalid):
+            await world.controller.swap("broken")
+        world.noticed = ""
+        await until(lambda: world.live.number == 2)
+        assert (world.live.cause, world.models()) == ("models.json changed", ["ollama:b:1b"])
+
+
+async def test_whatever_keeps_an_edit_from_being_taken_up_it_is_pending(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.disk[""] = UnknownName(kind="profile", name="gone", known=[])
+        await world.controller.edited(cause="another profile was made the active one")
+        assert world.controller.last_error == 'there is no profile "gone"; known: none'
+        assert world.pending() == Pending(profile=None)
+
+
+async def test_asking_for_a_profile_that_there_is_not_leaves_no_error_behind(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.disk["gone"] = UnknownName(kind="profile", name="gone", known=[])
+        with pytest.raises(UnknownName):
+            await world.controller.swap("gone")
+        assert (world.controller.last_error, world.pending()) == ("", None)
+
+
+async def test_an_edit_has_its_cause_from_whoever_hears_of_it_first(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.edit(prefers("b"))
+        reloading, late = world.controller.reload(), world.controller.edited(cause="user_profiles/a.json changed")
+        await asyncio.gather(reloading, late)
+        assert (world.live.number, world.live.cause) == (2, "user_profiles/a.json changed")
+        assert [one.cause for one in world.notes.kept] == ["start", "user_profiles/a.json changed"]
+
+
+async def test_a_host_that_was_there_before_is_said_to_answer_again(tmp_path: Path) -> None:
+    async with a_world(tmp_path, watched=True) as world:
+        world.source.up = False
+        await until(lambda: world.live.number == 2)
+        world.edit(prefers("b"))
+        await world.controller.reload()
+        world.source.up = True
+        await until(lambda: world.models() == ["ollama:b:1b"])
+        assert world.live.cause == "ollama answered again"
+
+
+async def test_templates_that_were_edited_are_taken_up_when_the_files_are_read_again(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.edit(prefers("a", "b"))
+        world.recorder.template = {"num_retries": 3}
+        swap = await world.controller.reload()
+        assert (swap.swapped, swap.generation) == (False, 1)
+        assert world.live.router_config == {"model_list": [], "num_retries": 3}
+        assert world.recorder.kept == [{"model_list": []}, {"model_list": [], "num_retries": 3}]
+        world.recorder.trouble = TemplateInvalid([Problem(file="router.yaml", found="nonsense", allowed="sense")])
+        world.edit(prefers("a", "b"))
+        with pytest.raises(TemplateInvalid):
+            await world.controller.reload()
+        assert world.pending() == Pending(
+            profile=None, problems=(Problem(file="router.yaml", found="nonsense", allowed="sense"),)
+        )
+
+
+async def test_templates_that_were_edited_make_a_new_router_where_there_is_one(tmp_path: Path) -> None:
+    source = SteeredSource(a_model("openai:m", kind=ProviderKind.CLOUD), provider=a_cloud())
+    async with a_world(tmp_path, a_role(cloud=["openai:m"]), source=source) as world:
+        world.edit(a_role(cloud=["openai:m"]))
+        world.recorder.template = {"num_retries": 3}
+        assert (await world.controller.reload()).generation == 2
+        assert len(world.recorder.backends) == 2

@@ -1,12 +1,14 @@
 """What a swap loads ahead and lets go of: nothing that takes the memory of what is used."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from builders import a_discovery, a_machine, a_model, a_provider
 from gateway.domain.model import Model, ProviderKind
 from gateway.domain.plan import Plan, RolePlan
-from gateway.domain.role import Policy, Task
-from gateway.runtime.residency import to_preload, to_unload
+from gateway.domain.ports import Discovery
+from gateway.domain.role import Manner, Policy, Task
+from gateway.runtime.residency import Use, leftovers, to_preload, to_unload
 from plans import a_deployment
 
 FREE = Policy(memory_margin=0.0)
@@ -99,6 +101,33 @@ def test_models_that_take_no_memory_of_ours_and_hosts_that_are_down_are_left_alo
     assert preloads == ()
 
 
+def test_what_the_engine_keeps_anyway_is_loaded_without_a_word_on_how_long() -> None:
+    engine = a_provider("embedded", kind=ProviderKind.EMBEDDED, url=None, on_this_host=True)
+    kept = RolePlan(
+        role="one",
+        task=Task.CHAT,
+        deployments=(a_deployment("embedded:tiny", context=2_048),),
+        manner=Manner(keep_alive="10m"),
+    )
+    (preload,) = to_preload(
+        Plan(roles={"one": kept}),
+        serving=[],
+        discovery=a_discovery([a_model("embedded:tiny", kind=ProviderKind.EMBEDDED)], providers=[engine]),
+        resources=a_machine(),
+        policy=FREE,
+    )
+    assert (preload.keep_alive, preload.provider) == (None, engine)
+
+
+def unloaded(
+    before: Plan, *, then: Discovery, serving: Sequence[Plan] = (), latest: Discovery | None = None
+) -> list[tuple[str, str | None]]:
+    now = latest or then
+    left = leftovers(Use(plan=before, discovery=then))
+    found = to_unload(left, serving=[Use(plan=one, discovery=now) for one in serving], discovery=now)
+    return [(str(one.model.ref), one.provider.url) for one in found]
+
+
 def test_what_only_the_plan_before_used_is_unloaded_once_for_all_its_names() -> None:
     alias = replace(model("a2", loaded=True), aliases=frozenset({"a"}))
     models = [
@@ -108,9 +137,35 @@ def test_what_only_the_plan_before_used_is_unloaded_once_for_all_its_names() -> 
         model("mine", loaded=True),
         model("cold"),
     ]
-    before, now = a_plan(one=["ollama:a", "ollama:cold"], two=["ollama:b"]), a_plan(one=["ollama:b"])
-    assert [str(one.ref) for one in to_unload(before, serving=[now], discovery=a_discovery(models))] == ["ollama:a"]
-    same = a_plan(one=["ollama:a2"])
-    assert to_unload(before, serving=[same], discovery=a_discovery(models))[0].ref.name == "b"
-    draining = a_plan(one=["ollama:a"])
-    assert to_unload(before, serving=[now, draining], discovery=a_discovery(models)) == ()
+    before = a_plan(one=["ollama:a", "ollama:a2", "ollama:cold"], two=["ollama:b"])
+    there = a_discovery(models, providers=[a_provider(url="http://a")])
+    assert unloaded(before, then=there, serving=[a_plan(one=["ollama:b"])]) == [("ollama:a", "http://a")]
+    assert unloaded(before, then=there, serving=[a_plan(one=["ollama:b"], two=["ollama:a2"])]) == []
+
+
+def test_a_model_is_let_go_of_where_it_was_and_not_where_its_provider_is_now() -> None:
+    there = a_discovery([model("x"), model("y")], providers=[a_provider(url="http://a")])
+    moved = a_discovery([model("x", loaded=True)], providers=[a_provider(url="http://b")])
+    gone = a_discovery([], providers=[])
+    before, now = a_plan(one=["ollama:x"]), a_plan(one=["ollama:x"])
+    assert unloaded(before, then=there, serving=[now], latest=moved) == [("ollama:x", "http://a")]
+    assert unloaded(before, then=there, latest=moved) == [("ollama:x", "http://a")]
+    assert unloaded(before, then=there, latest=gone) == [("ollama:x", "http://a")]
+    assert unloaded(before, then=there) == []
+
+
+def test_a_host_by_another_name_is_the_same_host() -> None:
+    there = a_discovery([model("x", loaded=True)], providers=[a_provider(url="http://a")])
+    renamed = a_discovery(
+        [a_model("lab:x", memory_gb=4.0, resident_context=8_192, resident_gb=4.0)],
+        providers=[a_provider("lab", url="http://a")],
+    )
+    before = a_plan(one=["ollama:x"])
+    assert unloaded(before, then=there, serving=[a_plan(one=["lab:x"])], latest=renamed) == []
+    assert unloaded(before, then=there, latest=renamed) == [("ollama:x", "http://a")]
+
+
+def test_models_that_take_no_memory_of_ours_are_nothing_to_let_go_of() -> None:
+    lab = a_provider("lab", kind=ProviderKind.OPENAI)
+    there = a_discovery([a_model("lab:x", kind=ProviderKind.OPENAI)], providers=[lab])
+    assert leftovers(Use(plan=a_plan(one=["lab:x"]), discovery=there)) == ()

@@ -73,3 +73,33 @@ async def test_closing_ends_what_is_under_way_and_what_waits() -> None:
     assert (work.begun, work.ended) == ([0], [0])
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(one) for one in answers] == [asyncio.CancelledError] * 3
+
+
+async def test_work_may_wait_for_something_until_somebody_waits_for_the_next_turn() -> None:
+    turns = Turns()
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def patient() -> bool:
+        return await turns.unless_awaited(never)
+
+    async def nothing() -> None:
+        return None
+
+    first = asyncio.create_task(turns.take(patient))
+    await turn_of_the_loop()
+    look = asyncio.create_task(turns.take(nothing, patient=True))
+    await turn_of_the_loop()
+    assert not first.done()
+    await turns.take(nothing)
+    assert (first.done(), look.done()) == (True, True)
+    assert await first is False
+    assert not never.done()
+
+
+async def test_what_work_waited_for_alone_may_have_come() -> None:
+    turns = Turns()
+    soon: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asking = asyncio.create_task(turns.take(lambda: turns.unless_awaited(soon)))
+    await turn_of_the_loop()
+    soon.set_result(None)
+    assert await asking is True

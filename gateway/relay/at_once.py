@@ -28,13 +28,13 @@ class Ends(NamedTuple):
         bare = [key for key, value in before.items() if value is not None and key != "delta"] == ["index"]
         if not isinstance(delta, dict) or not delta.keys() <= {"role", "content"}:
             return None
-        if not bare or after.get("delta") not in _SAID_NOTHING:
+        if not bare or after.get("delta") not in _SAID_NOTHING or after.get("logprobs") or after.get("stop_reason"):
             return None
         return Ends({**opening, "choices": [{**before, "delta": {**delta, "content": ""}}]}, finish)
 
     def answer(self, data: bytes, *, mould_of: Callable[[str, int], Mould | None]) -> dict[str, Any] | None:
-        """``data`` as one chunk, token counts included, if it is such an answer from its first event to its last. ``mould_of``
-        gives the mould of an answer by its id and time."""
+        """The whole ``chat.completion`` that ``data`` is, but for its ``model``, if it is such an answer from its first event to
+        its last; token counts are as upstream gave them. ``mould_of`` gives the mould of an answer by its id and time."""
         begun = data.find(b"\n\n")
         opening = _chunk(data[:begun]) if begun > 0 and data.endswith(DONE) else {}
         answer_id, created = opening.get("id"), opening.get("created")
@@ -53,9 +53,20 @@ class Ends(NamedTuple):
         counted = _chunk(events[1]) if len(events) == 2 else {"choices": []}
         if counted.get("choices") != []:
             return None
-        delta = {**self.opening["choices"][0]["delta"], "content": first + text}
-        choice = {**self.finish["choices"][0], "delta": delta}
-        return {**opening, "choices": [choice], "usage": counted.get("usage")}
+        ended = self.finish["choices"][0]
+        whole = {key: value for key, value in opening.items() if value is not None}
+        whole["object"] = "chat.completion"
+        whole["choices"] = [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": first + text, "refusal": None},
+                "logprobs": None,
+                "finish_reason": ended["finish_reason"],
+            }
+        ]
+        if usage := counted.get("usage"):
+            whole["usage"] = usage
+        return whole
 
 
 def _only_choice(chunk: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Event(NamedTuple):
     ``chunk`` is ``None`` when there is nothing to pass on (an opening without a chunk). ``frame`` is the finished SSE frame
     where the lane already has it, otherwise empty. ``finished`` marks the chunk that carries the finish signal. ``text`` is
     there where more text for the first choice is all that the chunk says; it may stand for several chunks that came at once,
-    ``pieces`` of them, and ``frame`` then holds a frame for each.
+    ``pieces`` of them, and ``frame`` then holds a frame for each. ``whole``: it is no chunk, but the whole ``chat.completion``
+    that a caller who does not stream gets, and the only event of its answer.
     """
 
     kind: EventKind
@@ -33,6 +34,7 @@ class Event(NamedTuple):
     finished: bool = False
     text: str = ""
     pieces: int = 1
+    whole: bool = False
 
 
 OPENED = Event(EventKind.OPENING)

@@ -120,11 +120,11 @@ class ChunkReader:
     def _at_once(self, data: bytes) -> Event | None:
         """The event of a whole answer, for a caller who does not stream, if it is like the model's last one."""
         chunk = self._moulds.whole(self._model_key, data) if self._moulds is not None else None
-        if chunk is None or (chunk["usage"] and not _is_usage(chunk["usage"])):
+        if chunk is None or ("usage" in chunk and not _is_usage(chunk["usage"])):
             return None
-        chunk = self._mended(chunk)
+        chunk["model"] = self._model
         self._begun = self._said = self.finished = self.done = True
-        return Event(EventKind.CONTENT, chunk, finished=True)
+        return Event(EventKind.CONTENT, chunk, finished=True, whole=True)
 
     def frames(self, data: bytes) -> bytes:
         """See ``Reader.frames``. Only used once there has been text."""

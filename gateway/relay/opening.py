@@ -80,14 +80,17 @@ async def _open(walk: Walk, ready: Ready, *, watch: Watch, outgoing: Outgoing) -
             walk.patience.stir()
             return True
 
+        completion: Mapping[str, object] = {}
         with walk.shortcut.ears(hear):
             while (events := await watch.next()) is not None:
                 for event in events:
-                    if event.text:
+                    if event.whole and event.chunk is not None:
+                        completion = event.chunk
+                    elif event.text:
                         gathered.say(event.text)
                     elif event.chunk is not None:
                         gathered.add(event.chunk)
-        completion = gathered.completion()
+        completion = completion or gathered.completion()
         usage = completion.get("usage")
         whole = Whole(body=outgoing.wire.whole(completion), usage=usage if isinstance(usage, Mapping) else None)
         return Opened(index=ready.index, deployment=deployment, watch=watch, whole=whole)

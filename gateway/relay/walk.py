@@ -12,7 +12,7 @@ from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock
 from gateway.errors import RequestFailed, RolegateError, UpstreamFailed
 from gateway.relay.admission import Admission, Place
-from gateway.relay.attempts import Stop, next_step
+from gateway.relay.attempts import Stop, Try, next_step
 from gateway.relay.deadlines import limits
 from gateway.relay.lane import Call, ModelLane
 from gateway.relay.loads import Load, too_slow
@@ -81,7 +81,13 @@ class Walk:
         """
         while True:
             # What comes out of the choice is about the request, and no deployment's failure.
-            index = None if self._pending is not None else await self._choose()
+            index = None
+            if self._pending is None:
+                step = self._choose()
+                if step.wait_s > 0:
+                    await asyncio.sleep(step.wait_s)
+                    self.passage.spent_s += step.wait_s
+                index = step.index
             try:
                 pending = self._pending if index is None else await self._approach(index)
                 if isinstance(pending, _Pending):
@@ -91,7 +97,8 @@ class Walk:
                     self._pending = None
                     return await self._admitted(self._again(pending))
                 if pending is not None:
-                    return await self._admitted(pending)
+                    unlimited = pending.call.provider.max_parallel is None
+                    return pending if unlimited else await self._admitted(pending)
             except Exception as failed:  # noqa: BLE001 - a deployment that is too odd for the gateway has failed
                 self._pending = None
                 self.fail(failed)
@@ -183,8 +190,8 @@ class Walk:
             one._replace(cold=True) if place == index else one for place, one in enumerate(passage.candidates)
         )
 
-    async def _choose(self) -> int:
-        """The deployment to try now, after whatever wait it asks for."""
+    def _choose(self) -> Try:
+        """The deployment to try now, and the wait that it asks for."""
         passage = self.passage
         step = next_step(
             candidates=passage.candidates,
@@ -196,10 +203,7 @@ class Walk:
         )
         if isinstance(step, Stop):
             raise self.refusal()
-        if step.wait_s > 0:
-            await asyncio.sleep(step.wait_s)
-            passage.spent_s += step.wait_s
-        return step.index
+        return step
 
     async def _loaded(self, pending: _Pending) -> bool:
         """Wait for a load; false when there is something to say meanwhile. Raises ``UpstreamFailed``."""

@@ -37,12 +37,15 @@ class Heard:
                     break
         self.events = len(events)
         gathered = Gathered()
+        whole: Mapping[str, object] | None = None
         for event in events:
-            if event.text:
+            if event.whole:
+                whole = event.chunk
+            elif event.text:
                 gathered.say(event.text)
             elif event.chunk is not None:
                 gathered.add(event.chunk)
-        self.completion = gathered.completion()
+        self.completion = gathered.completion() if whole is None else whole
 
     @property
     def outcome(self) -> tuple[Any, ...]:

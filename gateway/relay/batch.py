@@ -32,6 +32,10 @@ class Reader(Protocol):
         """The event of as many pieces from ``at`` on, where one begins, as say nothing but more text, and the place after them;
         ``None`` and ``at`` if the first one has to be read by itself."""
 
+    def whole(self, data: bytes) -> Event | None:
+        """The event of all of an answer, if ``data`` is that and is like the model's answer before; ``None``, with nothing
+        remembered of it, otherwise."""
+
     def frames(self, data: bytes) -> bytes:
         """The frames of the chat wire for ``data``, if that is whole pieces which say nothing but more text; empty, with nothing
         remembered of them, otherwise."""
@@ -56,6 +60,8 @@ class Batch(NamedTuple):
 
 def read_batch(data: bytes, *, splitter: Splitter, reader: Reader, whose: str) -> Batch:
     """The events in ``data``. ``whose`` names upstream in an error."""
+    if splitter.at_start and (whole := reader.whole(data)) is not None:
+        return Batch([whole])
     events: list[Event] = []
     at, end = 0, len(data)
     try:

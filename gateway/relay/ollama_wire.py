@@ -268,6 +268,10 @@ class NativeReader:
         self._told = True
         return event, place
 
+    def whole(self, data: bytes) -> Event | None:
+        """See ``Reader.whole``. Its lines are read one by one."""
+        return None
+
     def frames(self, data: bytes) -> bytes:
         """See ``Reader.frames``. Only used once there has been text."""
         tokens, place = self._cut(data, 0)

@@ -106,8 +106,7 @@ class ChunkReader:
     def begin(self, data: bytes, at: int) -> tuple[Event | None, int]:
         """See ``Reader.begin``."""
         if self._mould is None or self._text_chunks is None or self._ended or self.done:
-            event = None if self._begun or self._framing else self._at_once(data)
-            return event, at if event is None else len(data)
+            return None, at
         tokens, place = self._mould.cut(data, at)
         if not tokens:
             return None, at
@@ -117,9 +116,11 @@ class ChunkReader:
         self._said = True
         return event, place
 
-    def _at_once(self, data: bytes) -> Event | None:
-        """The event of a whole answer, for a caller who does not stream, if it is like the model's last one."""
-        chunk = self._moulds.whole(self._model_key, data) if self._moulds is not None else None
+    def whole(self, data: bytes) -> Event | None:
+        """See ``Reader.whole``. For callers who do not stream."""
+        if self._begun or self._framing or self._moulds is None:
+            return None
+        chunk = self._moulds.whole(self._model_key, data)
         if chunk is None or ("usage" in chunk and not _is_usage(chunk["usage"])):
             return None
         chunk["model"] = self._model

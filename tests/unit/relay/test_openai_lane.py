@@ -155,3 +155,23 @@ async def test_connections_are_used_again() -> None:
         for _ in range(5):
             await heard(await ask_stream(relay, a_route(LAB)))
         assert lab.connections == 1
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.02])
+async def test_an_answer_that_comes_whole_behind_its_head_is_heard_every_time(pause_s: float) -> None:
+    chunk = (
+        b'data: {"id":"chatcmpl-%d","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,'
+        b'"delta":%b,"finish_reason":%b}]}\n\n'
+    )
+    said = [b'{"role":"assistant","content":""}', b'{"content":"so"}', b'{"content":" it is"}']
+    async with FakeUpstream() as lab, a_relay(urls={"lab": lab.base_url}) as relay:
+        for number in range(3):
+            events = [chunk % (number, delta, b"null") for delta in said] + [chunk % (number, b"{}", b'"stop"')]
+            body = b"".join([*events, b"data: [DONE]\n\n"])
+            head = faults.head(content_type="text/event-stream", coded=True)
+            whole = faults.coded(body) + faults.coded(b"")
+            pieces = (head, whole) if pause_s else (head + whole,)
+            lab.fail(faults.raw(*pieces, gap_s=pause_s), times=1)
+            _, completion = await ask_whole(relay, a_route(LAB))
+            assert completion["choices"][0]["message"]["content"] == "so it is"
+            assert completion["id"] == f"chatcmpl-{number}"

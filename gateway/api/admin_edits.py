@@ -3,16 +3,18 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from gateway.api.admin_body import only_fields
 from gateway.config.set_path import format_set_path, parse_set_path
-from gateway.errors import BadRequest, HotSwapDisabled, RolegateError
+from gateway.errors import BadRequest, CannotWrite, EditConflict, HotSwapDisabled, RolegateError
 from gateway.relay.fields import wrong
+from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Swap, swap_data
 
 P = ParamSpec("P")
@@ -85,6 +87,20 @@ class EditThreads:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``work`` comes to in one of them."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
+
+
+@contextmanager
+def edit_of(subject: str, *, controller: Controller, again: str) -> Iterator[None]:
+    """For an edit of ``subject`` in the block: a conflict is told ``again``, which is how to try it again, and ``status`` and the
+    log are told of what could not be written."""
+    try:
+        yield
+    except EditConflict as conflict:
+        conflict.hint = again
+        raise
+    except CannotWrite as error:
+        controller.not_stored(error, cause=f"{subject} was edited over HTTP")
+        raise
 
 
 def changes_of(content: Mapping[str, object]) -> tuple[str, ...]:

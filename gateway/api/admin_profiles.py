@@ -14,11 +14,12 @@ from gateway.api.admin_edits import (
     Precondition,
     Stored,
     changes_of,
+    edit_of,
     etag_of,
     outcome_of,
     untouched,
 )
-from gateway.errors import CannotWrite, EditConflict, ProfileInUse
+from gateway.errors import ProfileInUse
 from gateway.runtime.controller import Controller
 
 _HOW: Final = "nothing was written: GET the profile, make the change to what it says now, and send its ETag as If-Match"
@@ -76,14 +77,8 @@ class Profiles:
     async def one(self, request: Request) -> Response:
         """What is at a profile's own path, by method."""
         by_method = {"PUT": self._write, "PATCH": self._change, "DELETE": self._delete}
-        try:
+        with edit_of(f"profile {request.path_params['name']}", controller=self._controller, again=_HOW):
             return await by_method.get(request.method, self._read)(request)
-        except EditConflict as conflict:
-            conflict.hint = _HOW
-            raise
-        except CannotWrite as error:
-            self._controller.not_stored(error, cause=f"profile {request.path_params['name']} was edited over HTTP")
-            raise
 
     async def _read(self, request: Request) -> Response:
         only_query(request, known=())

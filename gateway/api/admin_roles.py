@@ -9,8 +9,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.api.admin_body import only_query, read_content
-from gateway.api.admin_edits import BODY_LIMIT_BYTES, EditThreads, Precondition, Stored, changes_of, etag_of, outcome_of
-from gateway.errors import CannotWrite, EditConflict
+from gateway.api.admin_edits import (
+    BODY_LIMIT_BYTES,
+    EditThreads,
+    Precondition,
+    Stored,
+    changes_of,
+    edit_of,
+    etag_of,
+    outcome_of,
+)
 from gateway.runtime.controller import Controller
 
 _HOW: Final = "nothing was written: GET the role, make the change to what it says now, and send its ETag as If-Match"
@@ -62,14 +70,8 @@ class Roles:
         """What is at a role's own path, by method."""
         only_query(request, known=())
         by_method = {"PUT": self._write, "PATCH": self._change, "DELETE": self._remove}
-        try:
+        with edit_of(f"role {request.path_params['role']}", controller=self._controller, again=_HOW):
             return await by_method.get(request.method, self._read)(request)
-        except EditConflict as conflict:
-            conflict.hint = _HOW
-            raise
-        except CannotWrite as error:
-            self._controller.not_stored(error, cause=f"role {request.path_params['role']} was edited over HTTP")
-            raise
 
     async def _read(self, request: Request) -> Response:
         stored = await asyncio.to_thread(self._shelf.read, request.path_params["role"])

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.domain.failure import FailureClass
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock
 from gateway.domain.role import HoldBack
+from gateway.errors import UpstreamFailed
 from gateway.relay.event import Event, EventKind
 from gateway.relay.gather import Gathered
 from gateway.relay.outgoing import Outgoing
@@ -91,6 +93,9 @@ async def _open(walk: Walk, ready: Ready, *, watch: Watch, outgoing: Outgoing) -
                     elif event.chunk is not None:
                         gathered.add(event.chunk)
         completion = completion or gathered.completion()
+        if not completion["choices"]:
+            # Whatever the lane says of its end, this is no answer.
+            raise UpstreamFailed("the answer came without any choice", failure=FailureClass.TRUNCATED)
         usage = completion.get("usage")
         whole = Whole(body=outgoing.wire.whole(completion), usage=usage if isinstance(usage, Mapping) else None)
         return Opened(index=ready.index, deployment=deployment, watch=watch, whole=whole)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 from aiohttp import web
@@ -12,7 +13,24 @@ from fakes.serving import FakeServer
 from fakes.upstream import FakeUpstream
 from gateway.domain.model import Lane
 from gateway.errors import RequestFailed
-from relay_builders import a_deployment, a_relay, a_route, ask, ask_stream, ask_whole, heard, text_of
+from gateway.relay.breaker import Breakers
+from gateway.relay.connections import Connections
+from gateway.relay.event import OPENED, Event
+from gateway.relay.lane import Call
+from gateway.relay.openai_lane import OpenAILane
+from gateway.relay.relay import Relay
+from relay_builders import (
+    Endpoints,
+    SystemClock,
+    a_deployment,
+    a_relay,
+    a_route,
+    ask,
+    ask_stream,
+    ask_whole,
+    heard,
+    text_of,
+)
 
 LAB = a_deployment("lab:gpt-4o-mini", lane=Lane.OPENAI)
 
@@ -175,3 +193,20 @@ async def test_an_answer_that_comes_whole_behind_its_head_is_heard_every_time(pa
             _, completion = await ask_whole(relay, a_route(LAB))
             assert completion["choices"][0]["message"]["content"] == "so it is"
             assert completion["id"] == f"chatcmpl-{number}"
+
+
+class Mute(OpenAILane):
+    """A lane whose answer ends well and says nothing."""
+
+    async def _stream(self, call: Call) -> AsyncGenerator[Sequence[Event], None]:
+        yield (OPENED,)
+
+
+async def test_an_answer_without_a_choice_is_no_answer_however_it_ends() -> None:
+    clock = SystemClock()
+    lane = Mute(connections=Connections(clock=clock), endpoints=Endpoints({"lab": "http://127.0.0.1:1"}))
+    relay = Relay(lanes={Lane.OPENAI: lane}, clock=clock, breakers=Breakers())
+    with pytest.raises(RequestFailed, match=r"the answer came without any choice") as failed:
+        await ask(relay, a_route(LAB))
+    await relay.close()
+    assert failed.value.failure_code == "stream_truncated"

@@ -465,15 +465,16 @@ class OtherGateway(GatewayUnreachable):
 
 
 class ProviderFailed(RolegateError):
-    """A provider answered wrongly. ``provider`` is its configured name."""
+    """A provider answered wrongly. ``provider`` is its configured name, ``status`` what it answered with, if it did."""
 
     code = "provider_failed"
     http_status = 502
     exit_code = 6
 
-    def __init__(self, message: str, *, provider: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, provider: str, hint: str = "", status: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.provider = provider
+        self.status = status
 
 
 class ProviderDown(ProviderFailed):

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.api.admin_body import only_fields, only_query, read_content
+from gateway.api.cloud_tally import CloudTally
 from gateway.config.load import merged_values
 from gateway.config.masking import masked
 from gateway.config.pinning import pinned
@@ -28,15 +29,25 @@ LOOK_LIMIT_BYTES: Final = 64 << 10
 class Admin:
     """``state_folder`` is told with the status, so that commands know whose gateway they found; ``None`` where there is none."""
 
-    def __init__(self, *, controller: Controller, switchboard: Switchboard, state_folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        controller: Controller,
+        switchboard: Switchboard,
+        cloud: CloudTally | None = None,
+        state_folder: Path | None = None,
+    ) -> None:
         self._controller = controller
         self._switchboard = switchboard
+        self._cloud = cloud or CloudTally(None)
         self._state_folder = None if state_folder is None else str(state_folder.absolute())
 
     async def status(self, request: Request) -> Response:
         status = live_status(controller=self._controller, switchboard=self._switchboard)
         folder = str(self._controller.configuration.folder.absolute())
-        return JSONResponse({**status, "config_folder": folder, "state_folder": self._state_folder})
+        return JSONResponse(
+            {**status, "cloud": self._cloud.data(), "config_folder": folder, "state_folder": self._state_folder}
+        )
 
     async def plan(self, request: Request) -> Response:
         # The traces of many roles over many models take seconds; requests go on meanwhile.

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
-from gateway.api.admin_operation import BODY, FLAG, ROLE, Operation, Parameter, Refusals
+from gateway.api.admin_operation import BODY, FLAG, ROLE, VAULT, Operation, Parameter, Refusals
 from gateway.config.edition import EditsBlocked
 from gateway.errors import BadRequest, CannotWrite, ConfigInvalid, EditConflict, NameTaken, ProfileInUse, UnknownName
 
@@ -14,7 +14,7 @@ _IF_MATCH: Final = Parameter(
 _ETAG: Final = MappingProxyType({"ETag": "the version; send it back as If-Match"})
 
 _EDITS: Final[Refusals] = (EditConflict, ConfigInvalid, UnknownName, CannotWrite, EditsBlocked)
-_JUDGED: Final[Refusals] = (BadRequest, UnknownName, ConfigInvalid)
+_JUDGED: Final[Refusals] = (BadRequest, UnknownName, ConfigInvalid, *VAULT)
 
 EDIT_OPERATIONS: Final = (
     Operation(

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.api.admin_schemas import TEXT, Schema
-from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow, RolegateError
+from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow, RolegateError, VaultLocked, VaultUnreadable
 
 Refusals = tuple[type[RolegateError], ...]
 
@@ -44,3 +44,5 @@ class Operation:
 
 ROLE: Final = Parameter(name="role", place="path", about="the role", required=True)
 BODY: Final[Refusals] = (BadRequest, RequestTooLarge, RequestTooSlow)
+VAULT: Final[Refusals] = (VaultLocked, VaultUnreadable)
+"""Of what looks at the providers: a key of one may be there only."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.api.admin_edit_operations import EDIT_OPERATIONS
-from gateway.api.admin_operation import BODY, FLAG, ROLE, Operation, Parameter, Refusals
+from gateway.api.admin_operation import BODY, FLAG, ROLE, VAULT, Operation, Parameter, Refusals
 from gateway.api.admin_schemas import EPOCH_S, Schema
 from gateway.errors import (
     BadRequest,
@@ -28,7 +28,7 @@ _REF: Final = Parameter(
 
 _LIVE: Final[Refusals] = (BadRequest, GatewayStarting)
 _MODEL: Final[Refusals] = (BadRequest, UnknownName, ProviderFailed, ProviderDown, Unsupported, GatewayStarting)
-_SWAPS: Final[Refusals] = (*BODY, HotSwapDisabled, ConfigInvalid, TemplateInvalid, Vetoed, GatewayStarting)
+_SWAPS: Final[Refusals] = (*BODY, HotSwapDisabled, ConfigInvalid, TemplateInvalid, Vetoed, GatewayStarting, *VAULT)
 
 OPERATIONS: Final = (
     Operation(
@@ -83,7 +83,7 @@ OPERATIONS: Final = (
         body="Question",
         answers={200: "Explanation"},
         parameters=(ROLE,),
-        refusals=(*BODY, UnknownName, ConfigInvalid, GatewayStarting),
+        refusals=(*BODY, UnknownName, ConfigInvalid, GatewayStarting, *VAULT),
     ),
     Operation(
         method="POST",

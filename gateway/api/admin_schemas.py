@@ -167,6 +167,7 @@ def _generations() -> dict[str, Schema]:
             roles=by_name(list_of(ref("Deployment"))),
             degraded=list_of(TEXT),
             swaps=list_of(ref("Generation")),
+            cloud=answer(requests=COUNT, last_s=or_null(EPOCH_S)),
         ),
         "Provider": provider,
         "Generations": answer(generations=list_of(ref("Generation"))),

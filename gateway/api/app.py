@@ -22,6 +22,7 @@ from gateway.api.admin_profiles import Profiles, ProfileShelf
 from gateway.api.admin_roles import Roles, RoleShelf
 from gateway.api.admin_swap import Swaps
 from gateway.api.chat import Chat
+from gateway.api.cloud_tally import CloudTally
 from gateway.api.completions import Completions
 from gateway.api.dialect import Dialect
 from gateway.api.early import early_error
@@ -79,10 +80,10 @@ def build_app(
 ) -> ASGIApp:
     """The whole application. ``loopback_only`` turns on the Host and Origin checks; what is ``None`` has no routes."""
 
+    tally = CloudTally(journal)
+
     def endpoint(dialect: Dialect) -> ASGIApp:
-        return Endpoint(
-            dialect, relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes, journal=journal
-        )
+        return Endpoint(dialect, relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes, journal=tally)
 
     hot: dict[str, ASGIApp] = {
         CHAT_PATH: endpoint(Chat()),
@@ -93,7 +94,7 @@ def build_app(
     }
     models = Models(switchboard=switchboard)
     health = Health(switchboard=switchboard)
-    admin = Admin(controller=controller, switchboard=switchboard, state_folder=state_folder)
+    admin = Admin(controller=controller, switchboard=switchboard, cloud=tally, state_folder=state_folder)
     swaps = Swaps(controller=controller)
     threads = EditThreads()
     routes = [

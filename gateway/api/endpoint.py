@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.dialect import Asked, Dialect
 from gateway.api.errors import error_headers, error_status
-from gateway.api.exchange import CLOUD_HEADERS, Exchange, left_the_machine
+from gateway.api.exchange import CLOUD_HEADERS, Exchange, left_the_machine, stays
 from gateway.api.http_protocol import CALLER, Caller
 from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
 from gateway.domain.ports import Journal
@@ -60,12 +60,15 @@ class Endpoint:
                 body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
             asked = self._asked(body, exchange=exchange)
             exchange.stream = asked.inquiry.stream
+            at_home = stays(scope)
             with self._switchboard.admit() as generation:
                 exchange.generation = generation.number
                 name = asked.inquiry.model
                 exchange.is_role = name in generation.roles
                 exchange.role = name if exchange.is_role else ""
                 route = generation.route(name)
+                if at_home:
+                    route = route.staying
                 exchange.role = name
                 work = self._answer(asked, route=route, exchange=exchange, patience=patience, send=send, caller=caller)
                 await (work if caller is not None else until_gone(work, receive=receive))

@@ -15,7 +15,7 @@ from gateway.api.reply import Header, Headers, raw_headers
 from gateway.domain.model import ModelRef
 from gateway.domain.ports import Journal
 from gateway.domain.record import RequestRecord
-from gateway.errors import AttemptFacts, RequestFailed, RolegateError
+from gateway.errors import AttemptFacts, BadRequest, RequestFailed, RolegateError
 from gateway.relay.answer import Answer, StreamingAnswer
 from gateway.telemetry.logs import FACTS
 
@@ -26,6 +26,9 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 _EMPTY_RECORD: Final = {**vars(logging.makeLogRecord({})), "name": _log.name}
 CLOUD_HEADERS: Final[tuple[Header, ...]] = ((b"x-rolegate-cloud", b"true"),)
 """Of answers for which data has left the machine, whether the cloud's answer was the one or not."""
+WISH: Final = b"x-rolegate-cloud"
+"""The header by which a caller keeps its request at home."""
+_SHOWN_BYTES: Final = 40
 CALLER_GONE: Final = 499
 """What the log says of a request whose caller went away; nobody is there to be sent it."""
 
@@ -88,8 +91,9 @@ class Exchange:
 
     def refused(self, error: RolegateError, *, status: int) -> None:
         """It was answered with an error."""
-        self._tell({**self._facts(status), "reason": error.message})
         failed = error if isinstance(error, RequestFailed) else None
+        gone_out = {"cloud": True} if failed is not None and left_the_machine(failed.attempts) else {}
+        self._tell({**self._facts(status), **gone_out, "reason": error.message})
         code = failed.failure_code if failed else error.code
         self._note(status=status, failure=code, message=error.message, failed=failed)
 
@@ -118,6 +122,8 @@ class Exchange:
         if self.is_role:
             facts["role"] = self.role
         answer = self.answer
+        if left_the_machine(self._attempts if answer is None else answer.attempts):
+            facts["cloud"] = True
         if answer is not None:
             if answer.deployment is not None:
                 facts["model"] = str(answer.deployment.ref)
@@ -202,7 +208,21 @@ def _answered_by(model: ModelRef, attempts: int, fallback_reason: str) -> tuple[
 
 def left_the_machine(attempts: Sequence[AttemptFacts]) -> bool:
     """Did anything of the request go to a cloud?"""
-    return any(one.cloud and one.left_the_machine for one in attempts)
+    for one in attempts:  # noqa: SIM110  (a generator would cost every request more than the answer)
+        if one.cloud and one.left_the_machine:
+            return True
+    return False
+
+
+def stays(scope: Scope) -> bool:
+    """Does the caller want nothing to leave the machine? Raises ``BadRequest`` for a wish that there is not: whoever misspells it
+    must not find out from the provider's bill."""
+    wished = [value for name, value in scope["headers"] if name == WISH]
+    for value in wished:
+        if value != b"never":
+            found = value[:_SHOWN_BYTES].decode("latin-1")
+            raise BadRequest(f'the header x-rolegate-cloud is "{found}"; allowed: never', param="x-rolegate-cloud")
+    return bool(wished)
 
 
 def _count(usage: Mapping[str, object] | None, key: str) -> int | None:

@@ -1,6 +1,7 @@
 """LiteLLM as imported: once, on our terms, and with account kept of what our Routers add to its process-wide tables."""
 
 import inspect
+import logging
 import os
 import threading
 import warnings
@@ -16,6 +17,9 @@ _IMPORT_ENVIRONMENT: Final = {
 }
 """LiteLLM takes these from the process environment alone. Without the first two it fetches files from the network while it
 is imported or used; without the last it loads the first ``.env`` file it finds upwards from where it is installed."""
+
+LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+"""What its log records come from."""
 
 _NEVER_BEGUN: Final = r"coroutine '\w*(?:Completion|HTTPHandler|Chat|LLM)\..*' was never awaited"
 """LiteLLM prepares a call in a thread, as a coroutine. That of a caller who leaves meanwhile is dropped before it has sent
@@ -79,6 +83,9 @@ def load_library() -> Library:
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
     from litellm.llms.openai.common_utils import BaseOpenAILLM
 
+    # Its own handlers write past the log, where nobody masks keys; without them it speaks through ours, if at all.
+    for name in LOGGERS:
+        logging.getLogger(name).handlers.clear()
     litellm.suppress_debug_info = True  # it prints advice to stdout otherwise
     litellm.DEFAULT_MAX_RETRIES = 0  # an embedding call takes this for a given 0
     warnings.filterwarnings("ignore", _NEVER_BEGUN, RuntimeWarning)

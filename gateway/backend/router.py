@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from gateway.backend.whole import keep_whole
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef
 from gateway.domain.ports import KeySource
+from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
 from gateway.rendering.names import MARK, deployment_id
 
@@ -68,20 +69,33 @@ _BEGUN: Final[Mapping[str, object]] = MappingProxyType({})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
     """How one deployment is called. ``silence_s`` is constant because LiteLLM keeps one connection pool per timeout;
-    the deadlines of a request are kept here, not by the pool."""
+    the deadlines of a request are kept here, not by the pool. ``keyed_by`` is the provider whose key goes with it, as it is at
+    the time of the call; empty where none does."""
 
     arguments: Mapping[str, object] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     silence_s: float
-    missing_key: str
+    keyed_by: str
     keyed: bool
+
+    def with_key(self, key: Secret) -> "_Call":
+        """The same call under another key."""
+        return replace(
+            self,
+            arguments=MappingProxyType({**self.arguments, "api_key": key.reveal()}),
+            secrets=(*self.secrets, key.reveal()),
+            keyed=True,
+        )
 
 
 class LiteLLMBackend:
     """Implements ``CompletionBackend``."""
 
-    def __init__(self, *, library: Library, router: Any, entries: Sequence[str], calls: Mapping[str, _Call]) -> None:
+    def __init__(
+        self, *, library: Library, router: Any, entries: Sequence[str], calls: Mapping[str, _Call], keys: KeySource
+    ) -> None:
         self._library = library
+        self._keys = keys
         self._router = router
         self._entries = tuple(entries)
         self._calls = calls
@@ -92,8 +106,8 @@ class LiteLLMBackend:
     def build(cls, config: Mapping[str, object], *, keys: KeySource) -> "LiteLLMBackend":
         """A Router of those deployments of a rendered configuration that travel on the litellm lane.
 
-        ``keys`` answer for their ``api_key`` references, in memory only. Imports LiteLLM (seconds) and builds its Router
-        (milliseconds per deployment): call it off the event loop.
+        ``keys`` answer for their ``api_key`` references, in memory only, for every call anew. Imports LiteLLM (seconds)
+        and builds its Router (milliseconds per deployment): call it off the event loop.
         """
         library = load_library()
         entries = lane_entries(config)
@@ -103,7 +117,7 @@ class LiteLLMBackend:
             str(_part(entry, "model_info")["id"]): _call(entry, written=written, router=router)
             for entry, written in zip(model_list, entries, strict=True)
         }
-        return cls(library=library, router=router, entries=used, calls=calls)
+        return cls(library=library, router=router, entries=used, calls=calls, keys=keys)
 
     async def stream(
         self, *, role: str, ref: ModelRef, body: Mapping[str, object], connect_s: float, total_s: float
@@ -125,7 +139,7 @@ class LiteLLMBackend:
             "_skip_mcp_handler": True,
             "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
         }
-        upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until, keyed=call.keyed)
+        upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until, call=call)
         keep_whole(upstream)
         content_seen = False
         chunks = aiter(upstream)
@@ -136,9 +150,7 @@ class LiteLLMBackend:
             yield _BEGUN
             waiting: Awaitable[Any] = first
             while True:
-                chunk = await self._awaited(
-                    waiting, until=until, keyed=call.keyed, streaming=True, content_seen=content_seen
-                )
+                chunk = await self._awaited(waiting, until=until, call=call, streaming=True, content_seen=content_seen)
                 # A stream that was cut ends with a finish reason too, but one that LiteLLM made up.
                 if (chunk is None or ends(chunk)) and _unfinished(upstream):
                     raise UpstreamFailed(
@@ -168,7 +180,7 @@ class LiteLLMBackend:
             "max_retries": 0,
             "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
         }
-        answer = await self._awaited(self._library.module.aembedding(**arguments), until=until, keyed=call.keyed)
+        answer = await self._awaited(self._library.module.aembedding(**arguments), until=until, call=call)
         return plain_embeddings(answer)
 
     async def close(self) -> None:
@@ -184,16 +196,19 @@ class LiteLLMBackend:
             raise UpstreamFailed(
                 f'no deployment of "{ref}" for the role "{role}" on the litellm lane', failure=FailureClass.GONE
             )
-        if call.missing_key:
-            raise UpstreamFailed(f'no key is known for the provider "{call.missing_key}"', failure=FailureClass.AUTH)
-        return call
+        if not call.keyed_by:
+            return call
+        key = self._keys.key(call.keyed_by)
+        if not key:
+            raise UpstreamFailed(f'no key is known for the provider "{call.keyed_by}"', failure=FailureClass.AUTH)
+        return call if key.reveal() == call.arguments.get("api_key") else call.with_key(key)
 
     async def _awaited(
         self,
         waiting: Awaitable[T],
         *,
         until: float,
-        keyed: bool,
+        call: _Call,
         streaming: bool = False,
         content_seen: bool = False,
     ) -> T:
@@ -202,7 +217,11 @@ class LiteLLMBackend:
                 return await waiting
         except Exception as error:  # LiteLLM lets through whatever the client of a provider raises
             raise upstream_failed(
-                error, secrets=self._secrets, keyed=keyed, streaming=streaming, content_seen=content_seen
+                error,
+                secrets=(*self._secrets, *call.secrets),
+                keyed=call.keyed,
+                streaming=streaming,
+                content_seen=content_seen,
             ) from error
 
 
@@ -252,7 +271,7 @@ def _call(entry: Mapping[str, object], *, written: Mapping[str, object], router:
         arguments=MappingProxyType(arguments),
         secrets=tuple(str(arguments[name]) for name in referred if arguments.get(name)),
         silence_s=float(silence) if isinstance(silence, int | float) else _SILENCE_S,
-        missing_key=str(_mark(entry)["provider"]) if arguments.get("api_key") == "" else "",
+        keyed_by=str(_mark(entry)["provider"]) if "api_key" in referred else "",
         # Without an address of its own a deployment is a cloud's, where LiteLLM finds other credentials than a key.
         keyed="api_base" not in arguments or arguments.get("api_key") not in (None, "", _NO_KEY),
     )

@@ -5,6 +5,7 @@ from typing import Final
 
 from gateway.cli.console import Console
 from gateway.cli.tables import printable
+from gateway.domain.secret import Secret
 from gateway.errors import BadRequest
 
 _YES: Final = frozenset({"y", "yes"})
@@ -24,6 +25,27 @@ def ask(question: str) -> str:
     if not line:
         raise BadRequest("the answers ended before the questions did", hint="nothing was written")
     return line.strip()
+
+
+def ask_secret(question: str) -> Secret:
+    """One line that is not shown while it is typed. Raises as ``ask`` does."""
+    try:
+        import termios
+    except ImportError:
+        from getpass import getpass
+
+        return Secret(getpass(question))
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (termios.error, OSError, ValueError):
+        return Secret(ask(question))  # what is no terminal shows nothing
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    try:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, silent)
+        return Secret(ask(question))
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+        sys.stderr.write("\n")
 
 
 def ask_yes(question: str, *, usually: bool) -> bool:

@@ -11,9 +11,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gateway.cli.console import Console, output_lost
+from gateway.errors import RolegateError
 
 if TYPE_CHECKING:
     from gateway.compose import Options, Survey, Workspace
+    from gateway.domain.secret import Secret
 
 T = TypeVar("T")
 
@@ -62,6 +64,7 @@ class Call:
         memory_gb: float | None = None,
         vram_gb: float | None = None,
         settings: Mapping[str, object] | None = None,
+        passphrase: "Secret | None" = None,
     ) -> "Options":
         from gateway.compose import Options
 
@@ -72,14 +75,22 @@ class Call:
             vram_gb=vram_gb,
             settings={name: value for name, value in (settings or {}).items() if value is not None},
             url=self.url,
+            passphrase=passphrase,
         )
 
     def workspace(
-        self, *, profile: str | None = None, memory_gb: float | None = None, vram_gb: float | None = None
+        self,
+        *,
+        profile: str | None = None,
+        memory_gb: float | None = None,
+        vram_gb: float | None = None,
+        passphrase: "Secret | None" = None,
     ) -> "Workspace":
         from gateway.compose import Workspace
 
-        return Workspace.open(self.options(profile=profile, memory_gb=memory_gb, vram_gb=vram_gb))
+        return Workspace.open(
+            self.options(profile=profile, memory_gb=memory_gb, vram_gb=vram_gb, passphrase=passphrase)
+        )
 
     def survey(self, workspace: "Workspace") -> "Survey":
         """One look at the world; what is doubtful is told on the way."""
@@ -126,18 +137,29 @@ _URL: Final = inspect.Parameter(
 _CONTEXT: Final = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 
 
-def add_command(app: typer.Typer, function: Callable[..., int | None], *, name: str, asks: bool = False) -> None:
+def add_command(
+    app: typer.Typer,
+    function: Callable[..., int | None],
+    *,
+    name: str,
+    asks: bool = False,
+    too_many: Callable[[], RolegateError] | None = None,
+) -> None:
     """Make ``function`` the command ``name``. Its first parameter is the ``Call``; the rest are its own arguments and options.
-    It returns the exit code, ``None`` for 0. One that ``asks`` the running gateway can be told where that listens."""
+    It returns the exit code, ``None`` for 0. One that ``asks`` the running gateway can be told where that listens. ``too_many``
+    makes the error for more arguments than it takes, where the usual one, which repeats them, will not do."""
 
     def run(ctx: typer.Context, **given: Any) -> int:
+        if too_many is not None and ctx.args:
+            raise too_many()
         call = _call(ctx, given)
         return function(call, **given) or 0
 
     _, *own = inspect.signature(function).parameters.values()
     asked = (_URL,) if asks else ()
     _disguise(run, parameters=(_CONTEXT, *own, *asked, *_SHARED), doc=function.__doc__)
-    app.command(name, cls=_Command, context_settings=HELP)(run)
+    settings = HELP if too_many is None else {**HELP, "allow_extra_args": True}
+    app.command(name, cls=_Command, context_settings=settings)(run)
 
 
 def add_group(app: typer.Typer, *, name: str, about: str) -> typer.Typer:

@@ -50,11 +50,12 @@ def serve(
     log_format: Annotated[Literal["text", "json"] | None, _flag("log_format")] = None,
 ) -> int:
     """Run the gateway until it is stopped."""
+    from gateway.cli.passphrases import asked_passphrase
     from gateway.compose import Workspace
     from gateway.compose.serving import serve as run_gateway
 
     settings = {"host": host, "port": port, "hot_swap": hot_swap, "embedded": embedded, "log_format": log_format}
-    options = call.options(profile=profile, settings=settings)
+    options = call.options(profile=profile, settings=settings, passphrase=asked_passphrase(call))
     if Workspace.open(options).configuration().gateway.log_format == "json":
         call.console.spoken = log_line
     with Announcer(call.console) as announcer:

@@ -39,6 +39,8 @@ def status(call: Call) -> None:
     last_error = str(live.get("last_error") or "")
     for line in f"last error: {last_error}".splitlines() if last_error else ():
         console.line(Cell(text=line, style="red"))
+    if left := _left_the_machine(_as_mapping(live.get("cloud"))):
+        console.line(Cell(text=left, style="cyan"))
     if live.get("under_way"):
         console.line(Cell(text=f"a new plan is being made: {live['under_way']}", style="yellow"))
     for line in _pending(_as_mapping(live.get("pending")), serving=live.get("profile"), told=last_error):
@@ -92,6 +94,15 @@ def _headline(live: Mapping[str, object]) -> tuple[Cell | str, ...]:
         "hot-swap on" if live.get("hot_swap") else "hot-swap off",
         str(live.get("config_folder", "")),
     )
+
+
+def _left_the_machine(cloud: Mapping[str, Any]) -> str:
+    """Empty while nothing did."""
+    count, last_s = cloud.get("requests"), cloud.get("last_s")
+    if not count:
+        return ""
+    last = f", the last at {when(last_s)}" if last_s is not None else ""
+    return f"{count} {'request' if count == 1 else 'requests'} left the machine since the start{last}"
 
 
 def _pending(pending: Mapping[str, Any], *, serving: object, told: str) -> list[str]:

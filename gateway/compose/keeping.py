@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.compose.address import running_gateway
 from gateway.compose.asking import ask_gateway, model_path
-from gateway.compose.parts import EnvironmentKeys, Parts
+from gateway.compose.parts import Parts
 from gateway.compose.workspace import Survey, Workspace
 from gateway.domain.keeping import PullStep
 from gateway.domain.model import Model, Provider, ProviderKind, parse_reference
@@ -193,7 +193,7 @@ class ModelDesk:
     async def pull(self, target: PullTarget, *, progress: Callable[[PullStep], None]) -> None:
         """Have an Ollama provider fetch a model. Raises as ``OllamaKeeper.pull`` does. A running gateway that has hot-swap on is
         told, and need not wait until it looks again."""
-        keys = EnvironmentKeys(self._workspace.environment)
+        keys = await asyncio.to_thread(self._workspace.opened_keys)
         keeper = OllamaKeeper(provider=target.provider, load_options=load_options, keys=keys)
         await keeper.pull(target.name, progress=progress)
         with suppress(RolegateError):

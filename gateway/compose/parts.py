@@ -10,13 +10,12 @@ from typing import Final
 from gateway.catalog.cloud import CloudFacts
 from gateway.catalog.scores import ScoreTable
 from gateway.compose.journal import speed_log_of
-from gateway.config.environ import Environment
 from gateway.config.settings import Configuration
+from gateway.domain.failure import FailureClass
 from gateway.domain.model import Model, ModelRef, Provider, ProviderKind
 from gateway.domain.ports import Clock, EmbeddedEngine, Endpoint, KeySource, ModelSource, ProviderState
-from gateway.domain.secret import Secret
 from gateway.embedded.engine import Engine
-from gateway.errors import EngineUnavailable, ProviderDown
+from gateway.errors import EngineUnavailable, ProviderDown, UpstreamFailed
 from gateway.registry.cache import CapabilityCache
 from gateway.registry.cloud import CloudSource
 from gateway.registry.corrections import Corrections
@@ -37,16 +36,6 @@ class SystemClock:
     time = staticmethod(time.time)
 
 
-class EnvironmentKeys:
-    """Provider keys from ``<PROVIDER>_API_KEY`` variables."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-
-    def key(self, provider: str) -> Secret | None:
-        return self._environment.provider_key(provider)
-
-
 class Endpoints:
     """Where the models of OpenAI-wire providers answer. Implements ``EndpointResolver``."""
 
@@ -61,7 +50,11 @@ class Endpoints:
             return await self._engine.endpoint(ref.name, context_tokens=context_tokens)
         if provider.url is None:
             raise ProviderDown(f"{provider.name} has no address", provider=provider.name)
-        return Endpoint(base_url=provider.url, model=ref.name, key=self._keys.key(provider.name))
+        key = self._keys.key(provider.name)
+        if key is None and provider.cloud:
+            # It was there when the plan was made. What it was to open must not be sent without it.
+            raise UpstreamFailed(f'no key is known for the provider "{provider.name}"', failure=FailureClass.AUTH)
+        return Endpoint(base_url=provider.url, model=ref.name, key=key)
 
     def resident(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> bool:
         if provider.kind is not ProviderKind.EMBEDDED or self._engine is None:
@@ -112,12 +105,12 @@ class Parts:
         self,
         *,
         configuration: Configuration,
-        environment: Environment,
+        keys: KeySource,
         state_folder: Path,
         data_folder: Path,
         clock: Clock,
     ) -> None:
-        self.keys = EnvironmentKeys(environment)
+        self.keys = keys
         self.engine = _engine(configuration, data_folder=data_folder, clock=clock)
         self._cache = CapabilityCache(path=state_folder / CACHE_FILE)
         self._facts = CloudFacts.read()

@@ -76,15 +76,19 @@ def serve(options: Options, *, announce: Announce) -> int:
     watch = Watch(folder=workspace.config_folder, state_folder=workspace.state_folder)
     configuration = workspace.configuration()
     settings = configuration.gateway
-    secrets = [key for one in configuration.providers if (key := workspace.environment.provider_key(one.name))]
-    for problem in configuration.warnings:
+    workspace.keys.read()
+    workspace.keys.require(configuration.providers)
+    for problem in (*configuration.warnings, *workspace.keys.warnings):
         announce(Note(text=f"warning: {problem}"))
     _check_doors(workspace)
     make_room(MAX_CONNECTIONS)
     with bind(settings.host, settings.port) as listener, address_left(workspace):
         if options.settings.get("embedded"):
             _fetch_missing(workspace, announce=announce)
-        redactor = Redactor(secrets)
+        redactor = Redactor()
+        workspace.keys.tell(redactor.add)
+        for key in filter(None, (workspace.keys.key(one.name) for one in configuration.providers)):
+            redactor.add(key)
         with (
             logging_to(
                 sys.stderr, form=settings.log_format, level=logging.INFO, redactor=redactor, together=(REQUEST_LOG,)
@@ -151,6 +155,9 @@ class _Serving:
         self._breakers = Breakers()
 
     async def run(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        # Keys are read in threads, and breakers are the loop's.
+        self._workspace.keys.when_moved(lambda name: loop.call_soon_threadsafe(self._breakers.forget, name))
         parts = await asyncio.to_thread(self._workspace.parts)
         ollama = OllamaLane(connections=Connections(clock=self._clock), clock=self._clock, keys=parts.keys)
         following = Following(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from gateway.compose.keys import ProviderKeys
 from gateway.compose.parts import Parts, SystemClock
 from gateway.config.environ import Environment
 from gateway.config.folders import config_folder, templates_folder
@@ -18,6 +19,7 @@ from gateway.domain.plan import Plan
 from gateway.domain.ports import Discovery
 from gateway.domain.resources import GB, Resources
 from gateway.domain.role import Role
+from gateway.domain.secret import Secret
 from gateway.domain.selection import Selection, select
 from gateway.embedded.files import KNOWN_MODELS, known_model
 from gateway.embedded.pull import Progress, pull
@@ -31,7 +33,8 @@ from gateway.runtime.clashes import check_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a command line says above all files. ``memory_gb`` and ``vram_gb`` stand in for measured memory; ``settings`` are
-    server settings by name; ``url`` is where the running gateway is to be found."""
+    server settings by name; ``url`` is where the running gateway is to be found; ``passphrase`` is the vault's, where somebody
+    was asked for it."""
 
     config_dir: Path | None = None
     profile: str | None = None
@@ -39,6 +42,7 @@ class Options:
     vram_gb: float | None = None
     settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     url: str | None = None
+    passphrase: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,12 @@ class Workspace:
         self.templates_folder = templates_folder(config_folder=self.config_folder, environment=environment)
         self.state_folder = environment.state_dir
         self.data_folder = environment.data_dir
+        self.keys = ProviderKeys(
+            environment=environment,
+            config_folder=self.config_folder,
+            state_folder=self.state_folder,
+            passphrase=options.passphrase,
+        )
         self._configuration: Configuration | None = None
         self._chosen_live = False
 
@@ -73,18 +83,23 @@ class Workspace:
     def configuration(self) -> Configuration:
         """The merged configuration, read once. Raises ``ConfigInvalid`` with every problem."""
         if self._configuration is None:
-            self._configuration = load(
-                folder=self.config_folder,
-                state_folder=self.state_folder,
-                environment=self.environment,
-                profile=self.options.profile,
-                flags=self.options.settings,
+            self.keys.look()
+            self._configuration = self._with_keys(
+                load(
+                    folder=self.config_folder,
+                    state_folder=self.state_folder,
+                    environment=self.environment,
+                    profile=self.options.profile,
+                    flags=self.options.settings,
+                )
             )
         return self._configuration
 
     def read_again(self, profile: str | None) -> Configuration:
         """The configuration as it is on disk now, with ``profile`` active: empty for none, ``None`` for the one that is chosen.
-        Raises ``ConfigInvalid``, and ``UnknownName`` for a profile that does not exist."""
+        The vault's keys count from here on as they are now, whatever becomes of the rest. Raises ``ConfigInvalid``,
+        ``UnknownName`` for a profile that does not exist, and what ``ProviderKeys.require`` does."""
+        self.keys.read()
         environment, flag = self.environment, self.options.profile
         if self._chosen_live:
             left = {key: value for key, value in environment.variables.items() if key != "ROLEGATE_PROFILE"}
@@ -94,13 +109,18 @@ class Workspace:
             if profile not in known:
                 nearest = nearest_name(profile, known)
                 raise UnknownName(kind="profile", name=profile, known=known, nearest=nearest)
-        return load(
+        configuration = load(
             folder=self.config_folder,
             state_folder=self.state_folder,
             environment=environment,
             profile=flag if profile is None else profile,
             flags=self.options.settings,
         )
+        self.keys.require(configuration.providers)
+        return self._with_keys(configuration)
+
+    def _with_keys(self, configuration: Configuration) -> Configuration:
+        return replace(configuration, providers=self.keys.known_to(configuration.providers))
 
     def choose(self, profile: str | None) -> None:
         """Make ``profile`` the active one on disk. From then on this process goes by what is there; the flag and the variable
@@ -118,11 +138,16 @@ class Workspace:
         """Registry, engine and keys for this configuration; the caller closes them."""
         return Parts(
             configuration=self.configuration(),
-            environment=self.environment,
+            keys=self.opened_keys(),
             state_folder=self.state_folder,
             data_folder=self.data_folder,
             clock=SystemClock(),
         )
+
+    def opened_keys(self) -> ProviderKeys:
+        """The keys, those in the vault too where a provider is asked with one of them what it has. Blocks."""
+        self.keys.open_for(one for one in self.configuration().providers if not one.cloud)
+        return self.keys
 
     def resources(self) -> Resources:
         """This machine now, or as the options have it."""
@@ -156,7 +181,7 @@ class Workspace:
             discovery=discovery,
             resources=resources,
             selection=selection,
-            warnings=tuple(warning for state in discovery.providers for warning in state.warnings),
+            warnings=(*self.keys.warnings, *(warning for state in discovery.providers for warning in state.warnings)),
         )
 
     def reselect(self, survey: Survey, *, role: Role) -> Survey:

@@ -88,14 +88,19 @@ def locked(folder: Path) -> Iterator[None]:
 @contextmanager
 def editing(folder: Path) -> Iterator[None]:
     """``locked``, for a folder that is the operator's own: what came with the package goes with its next version."""
+    require_own(folder)
+    with locked(folder):
+        yield
+
+
+def require_own(folder: Path) -> None:
+    """Raise ``CannotWrite`` for the configuration that comes with the package."""
     if folder.parent.name == SHIPPED and folder.resolve() == packaged(folder.name).resolve():
         raise CannotWrite(
             path=str(folder),
             reason="it is the configuration that comes with rolegate, and an upgrade would undo the edit",
             hint="copy it to ./config, or to a folder that --config-dir names, and edit it there",
         )
-    with locked(folder):
-        yield
 
 
 def take_lock(folder: Path, *, name: str = LOCK_FILE) -> int:

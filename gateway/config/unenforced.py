@@ -48,7 +48,6 @@ _TABLE: Final = (
     _Row(variable="ROLEGATE_CLIENT_KEY_FILE", is_key=True),
     _Row(variable="ROLEGATE_ADMIN_KEY", is_key=True),
     _Row(variable="ROLEGATE_ADMIN_KEY_FILE", is_key=True),
-    _Row(variable="ROLEGATE_VAULT_PASSPHRASE"),
 )
 
 

@@ -5,14 +5,16 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
 
+from gateway.domain.complaint import MASK
 from gateway.domain.model import Provider
 from gateway.domain.ports import KeySource
+from gateway.domain.secret import Secret
 from gateway.errors import ProviderDown, ProviderFailed
 
 BODY_LIMIT_BYTES: Final = 32 << 20
@@ -36,9 +38,11 @@ class Fetcher:
     """Asks one provider for JSON. Redirects are not followed and proxy variables not read: the answer comes from the
     configured address or not at all."""
 
-    def __init__(self, *, provider: Provider, client: httpx.AsyncClient) -> None:
+    def __init__(self, *, provider: Provider, client: httpx.AsyncClient, key: Secret | None = None) -> None:
+        """``key`` is what the client shows; a provider that repeats it is not repeated."""
         self._provider = provider
         self._client = client
+        self._key = key
 
     async def json(self, method: str, path: str, *, body: Mapping[str, object] | None = None) -> Any:
         """What the provider answers at ``path`` (beginning with ``/``), parsed; all text in it can be encoded.
@@ -76,30 +80,43 @@ class Fetcher:
     def _refused(self, status: int, path: str, content: bytes) -> ProviderFailed:
         variable = self._provider.key_variable
         hint = f"set {variable} to a key it accepts" if status in (401, 403) and variable else ""
-        told = _message(content)
-        return self._failed(f"answers {path} with status {status}{f': {told}' if told else ''}", hint=hint)
+        told = _message(self._masked(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
+        return self._failed(
+            f"answers {path} with status {status}{f': {told}' if told else ''}", hint=hint, status=status
+        )
 
-    def _failed(self, what: str, *, hint: str = "") -> ProviderFailed:
-        return ProviderFailed(f"{place(self._provider)} {what}", provider=self._provider.name, hint=hint)
+    def _failed(self, what: str, *, hint: str = "", status: int | None = None) -> ProviderFailed:
+        message = self._masked(f"{place(self._provider)} {what}")
+        return ProviderFailed(message, provider=self._provider.name, hint=hint, status=status)
+
+    def _masked(self, text: str) -> str:
+        return text.replace(self._key.reveal(), MASK) if self._key else text
 
     def _down(self, error: httpx.TransportError) -> ProviderDown:
         return ProviderDown(f"{place(self._provider)} does not answer: {_reason(error)}", provider=self._provider.name)
 
 
+def bearer(key: Secret) -> Mapping[str, str]:
+    """How nearly everybody shows a key."""
+    return {"Authorization": f"Bearer {key.reveal()}"}
+
+
 @asynccontextmanager
-async def fetcher(*, provider: Provider, keys: KeySource | None) -> AsyncIterator[Fetcher]:
-    """A ``Fetcher`` with its connections, closed at the end. Deadlines are its user's."""
+async def fetcher(
+    *, provider: Provider, keys: KeySource | None, shown: Callable[[Secret], Mapping[str, str]] = bearer
+) -> AsyncIterator[Fetcher]:
+    """A ``Fetcher`` with its connections, closed at the end. Deadlines are its user's. ``shown`` makes the headers of a key."""
     key = keys.key(provider.name) if keys is not None else None
     # Loading the certificate store takes tens of milliseconds, which plain http need not pay.
     secure = (provider.url or "").startswith("https:")
     async with httpx.AsyncClient(
-        headers={"Authorization": f"Bearer {key.reveal()}"} if key else None,
+        headers=dict(shown(key)) if key else None,
         timeout=BACKSTOP_S,
         trust_env=False,
         follow_redirects=False,
         verify=secure,
     ) as client:
-        yield Fetcher(provider=provider, client=client)
+        yield Fetcher(provider=provider, client=client, key=key)
 
 
 def place(provider: Provider) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from gateway.domain.model import Residency, ollama_name
 from gateway.registry import tolerant
@@ -86,6 +87,12 @@ def names_cloud(name: str) -> bool:
     stem, colon, tag = name.rpartition(":")
     folded = tag.casefold()
     return bool(colon and stem) and "/" not in tag and (folded == "cloud" or folded.endswith("-cloud"))
+
+
+def is_ollamas_cloud(url: str | None) -> bool:
+    """Whether a provider's address is Ollama's own cloud: whatever is served there is not on the operator's machines."""
+    host = urlsplit(url or "").hostname or ""
+    return host == "ollama.com" or host.endswith(".ollama.com")
 
 
 def remote_warnings(name: str, *descriptions: Description) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from gateway.domain.model import Provider, Residency
 from gateway.registry import tolerant
 from gateway.registry.description import Description
 from gateway.registry.enrich import Found, first_known, local_features, reported, reported_features
-from gateway.registry.ollama_listing import Listed, names_cloud, remote_warnings
+from gateway.registry.ollama_listing import Listed, is_ollamas_cloud, names_cloud, remote_warnings
 
 BitsPerWeight: TypeAlias = Callable[[str | None], float | None]
 """The average bits per weight of a quantisation by its name, where both are known."""
@@ -80,7 +80,7 @@ def found_by(basis: Basis, *, provider: Provider, bits_per_weight: BitsPerWeight
     one, described = basis.listed, basis.known
     known = described.description if described else one.brief
     features = reported_features(known.capabilities) if described else _named_features(known.capabilities)
-    cloud = known.remote or one.brief.remote or names_cloud(one.name)
+    cloud = known.remote or one.brief.remote or names_cloud(one.name) or is_ollamas_cloud(provider.url)
     local = NOTHING_KNOWN if cloud or not described else local_features(known.capabilities)
     size_b = known.parameter_count
     info = known.metadata

@@ -79,7 +79,7 @@ async def talk(*, provider: Provider, keys: KeySource | None) -> AsyncIterator[T
         follow_redirects=False,
         verify=(provider.url or "").startswith("https:"),
     ) as client:
-        yield Talk(provider=provider, client=client)
+        yield Talk(provider=provider, client=client, key=key)
 
 
 def said(text: str) -> str:

@@ -34,15 +34,17 @@ def refusal(
     provider: Provider,
     failed: UpstreamFailed,
     attempts: Sequence[AttemptFacts],
+    not_asked: Sequence[tuple[str, str]] = (),
 ) -> RequestFailed:
-    """The answer to a request whose last attempt was ``failed``, on ``deployment`` of ``provider``."""
+    """The answer to a request whose last attempt was ``failed``, on ``deployment`` of ``provider``. ``not_asked`` are the cloud
+    models behind it, each with the reason why it was left alone."""
     failure = FailureClass(failed.failure)
     rule = FAILURE_RULES[failure]
     if failure in _UPSTREAMS_WORDS:
         message = failed.message
     else:
         message = f'no deployment of role "{role}" answered; the last, {deployment.ref}, failed with {failure}'
-        message += f": {failed.message}"
+        message += f": {failed.message}{_left_alone(not_asked)}"
     return RequestFailed(
         message,
         code=rule.code,
@@ -63,8 +65,9 @@ def held_back(
     standings: Sequence[Standing],
     ruled_out: Sequence[str],
     now_s: float,
+    not_asked: Sequence[tuple[str, str]] = (),
 ) -> RequestFailed:
-    """The answer to a request that could be tried nowhere: what can serve it is held back."""
+    """The answer to a request that could be tried nowhere: what can serve it is held back. ``not_asked`` as above."""
     held = [
         (deployment, standing)
         for deployment, standing, reason in zip(deployments, standings, ruled_out, strict=True)
@@ -87,7 +90,7 @@ def held_back(
     rule = FAILURE_RULES[failure]
     ends_s = [standing.until_s for _, standing in held if standing.until_s is not None]
     return RequestFailed(
-        f'no deployment of role "{role}" can be called now: {reasons}',
+        f'no deployment of role "{role}" can be called now: {reasons}{_left_alone(not_asked)}',
         code=rule.code,
         http_status=rule.status,
         openai_type=rule.openai_type,
@@ -98,14 +101,20 @@ def held_back(
     )
 
 
+def _left_alone(not_asked: Sequence[tuple[str, str]]) -> str:
+    reasons = "; ".join(f"{model}: {reason}" for model, reason in not_asked)
+    return f"; not asked: {reasons}" if reasons else ""
+
+
 def _hint(failure: FailureClass, *, deployment: Deployment, provider: Provider) -> str:
     if failure is not FailureClass.AUTH:
         return _HINTS.get(failure, "")
     if provider.kind is ProviderKind.OLLAMA and deployment.cloud and not provider.has_key:
         return f"`ollama signin` on the host of {provider.name} signs it in; then start the gateway again"
-    return (
-        f"set {provider.key_variable} to a key it accepts and start the gateway again" if provider.key_variable else ""
-    )
+    if not provider.key_variable:
+        return ""
+    variable = f"set {provider.key_variable} to a key it accepts and start the gateway again"
+    return f"{variable}, or give it one at once: `rolegate providers set-key {provider.name}`"
 
 
 def _retry_after_s(failure: FailureClass, *, given_s: float | None) -> float | None:

@@ -183,7 +183,11 @@ class Relay:
         if not plan.deployments:
             raise NoModelForRole(role=plan.role)
         candidates = [
-            self._candidate(one, why_not_embed(one, request=request, provider=route.providers.get(one.ref.provider)))
+            self._candidate(
+                one,
+                route.why_home(one)
+                or why_not_embed(one, request=request, provider=route.providers.get(one.ref.provider)),
+            )
             for one in plan.deployments
         ]
         return self._passage(
@@ -205,7 +209,8 @@ class Relay:
         return [
             self._candidate(
                 one,
-                why_not(
+                route.why_home(one)
+                or why_not(
                     one,
                     needs=needs,
                     provider=route.providers.get(one.ref.provider),
@@ -236,7 +241,7 @@ class Relay:
                 (str(deployment.ref), candidate.excluded)
                 for deployment, candidate in zip(plan.deployments, candidates, strict=True)
             ]
-            raise NoCapableDeployment(role=plan.role, ruled_out=ruled_out)
+            raise NoCapableDeployment(role=plan.role, ruled_out=[*ruled_out, *route.withheld()])
         ledger = Ledger(route, needs=needs, breakers=self._breakers, clock=self._clock, observer=self._observer)
         return Passage(
             operation=inquiry.operation,

@@ -1,10 +1,11 @@
 """Where one request may go."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from gateway.domain.model import Lane, Provider
-from gateway.domain.plan import RolePlan
+from gateway.domain.plan import Deployment, RolePlan
 from gateway.domain.ports import CompletionBackend
 from gateway.relay.attempts import Candidate
 from gateway.relay.breaker import BreakerKey, breaker_key
@@ -12,19 +13,34 @@ from gateway.relay.deadlines import total_s
 from gateway.relay.needs import Needs, why_not
 from gateway.relay.once import once
 
+STAYS: Final = "it is in the cloud, and the request says x-rolegate-cloud: never"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
     """What one request needs to know of the generation it was admitted under. All requests of a role share one, so what it says
     of every one of them is worked out once.
 
-    ``backend`` is that generation's litellm lane, ``None`` when its plan has no deployment there.
+    ``backend`` is that generation's litellm lane, ``None`` when its plan has no deployment there. ``at_home`` says that the
+    caller wants nothing to leave the machine. ``withheld`` tells of the cloud models that consent or a missing key kept out of
+    the plan: reference and reason; it is asked where nothing could serve a request.
     """
 
     plan: RolePlan
     providers: Mapping[str, Provider]
     generation: int
     backend: CompletionBackend | None
+    at_home: bool = False
+    withheld: Callable[[], Sequence[tuple[str, str]]] = tuple
+
+    @once
+    def staying(self) -> "Route":
+        """The same for requests that must not leave the machine."""
+        return replace(self, at_home=True) if any(one.cloud for one in self.plan.deployments) else self
+
+    def why_home(self, deployment: Deployment) -> str:
+        """Why the caller's wish rules ``deployment`` out; empty if it does not."""
+        return STAYS if self.at_home and deployment.cloud else ""
 
     @once
     def keys(self) -> tuple[BreakerKey, ...]:
@@ -53,7 +69,8 @@ class Route:
         """The candidates of a request that is short and needs nothing special of a model."""
         return tuple(
             Candidate(
-                excluded=why_not(one, needs=Needs(), provider=self.providers.get(one.ref.provider)),
+                excluded=self.why_home(one)
+                or why_not(one, needs=Needs(), provider=self.providers.get(one.ref.provider)),
                 context_tokens=one.context_tokens,
             )
             for one in self.plan.deployments

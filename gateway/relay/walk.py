@@ -142,6 +142,7 @@ class Walk:
                 standings=passage.ledger.standings(),
                 ruled_out=[candidate.excluded for candidate in passage.candidates],
                 now_s=self.clock.monotonic(),
+                not_asked=self._not_asked(),
             )
         deployment, failed = last
         return refusal(
@@ -150,7 +151,18 @@ class Walk:
             provider=passage.route.providers[deployment.ref.provider],
             failed=failed,
             attempts=passage.ledger.attempts,
+            not_asked=self._not_asked(),
         )
+
+    def _not_asked(self) -> list[tuple[str, str]]:
+        """The cloud models that would have been asked, and why they were not."""
+        route = self.passage.route
+        ruled_out = [
+            (str(deployment.ref), candidate.excluded)
+            for deployment, candidate in zip(route.plan.deployments, self.passage.candidates, strict=True)
+            if deployment.cloud and candidate.excluded
+        ]
+        return [*ruled_out, *route.withheld()]
 
     def close(self) -> None:
         """The request is over: nothing of it stays behind."""

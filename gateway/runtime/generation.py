@@ -8,19 +8,21 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.domain.candidates import Directory
-from gateway.domain.model import Lane, ModelRef, Provider
+from gateway.domain.model import Lane, Model, ModelRef, Provider
 from gateway.domain.nearest import nearest_name
-from gateway.domain.plan import RolePlan
+from gateway.domain.plan import RolePlan, Via
 from gateway.domain.ports import CompletionBackend, Discovery
 from gateway.domain.resources import Resources
 from gateway.domain.role import Policy, Role
 from gateway.domain.selection import Selection, select
-from gateway.domain.trace import RoleTrace
+from gateway.domain.trace import RoleTrace, TraceEntry, Verdict
 from gateway.errors import NoModelForRole, UnknownRole
 from gateway.relay.route import Route
 
 MAX_REASONS: Final = 5
-"""How many candidates a refusal accounts for; `rolegate explain` has them all."""
+"""How many candidates a refusal accounts for, beside those kept out for want of consent or a key; `rolegate explain` has all."""
+
+_WITHHELD: Final = frozenset({Verdict.NO_API_KEY, Verdict.CLOUD_NOT_ALLOWED})
 
 
 class GenerationState(Enum):
@@ -71,6 +73,7 @@ class Generation:
         )
         self._routes: dict[str, Route] = {}
         self._reasons: dict[str, tuple[str, ...]] = {}
+        self._kept_out: dict[str, tuple[tuple[str, str], ...]] = {}
         self._directory = Directory(discovery)
 
     @property
@@ -79,10 +82,10 @@ class Generation:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """The model references that may be asked for, sorted: models of providers that answer, but for those on the litellm lane,
-        which are reached through the roles that name them. None when references are not exposed."""
+        """The model references that may be asked for, sorted: models of providers that answer, but for those on the litellm lane
+        and in the cloud, which are reached through the roles that name them. None when references are not exposed."""
         models = self._directory.models if self._expose_models else ()
-        return tuple(str(model.ref) for model in models if model.provider_up and model.lane is not Lane.LITELLM)
+        return tuple(str(model.ref) for model in models if model.provider_up and not _by_role_only(model))
 
     def see(self, discovery: Discovery, *, policy: Policy) -> None:
         """A later look, or other settings, which left the plan as it is: what may be asked for by reference follows them."""
@@ -108,7 +111,13 @@ class Generation:
             plan = self._direct(name)
         elif not plan.deployments:
             raise NoModelForRole(role=name, reasons=self._why_none(name))
-        route = Route(plan=plan, providers=self._providers, generation=self.number, backend=self.backend)
+        route = Route(
+            plan=plan,
+            providers=self._providers,
+            generation=self.number,
+            backend=self.backend,
+            withheld=lambda: self._withheld(name),
+        )
         self._routes[name] = route
         return route
 
@@ -116,11 +125,19 @@ class Generation:
         """What ruled out the first candidates of a role without deployments; worked out once."""
         if role not in self._reasons:
             entries = self.trace(role).entries
-            reasons = [f"{one.model}: {one.reason}" for one in entries[:MAX_REASONS]]
-            if len(entries) > MAX_REASONS:
-                reasons.append(f"and {len(entries) - MAX_REASONS} more")
+            told = [*entries[:MAX_REASONS], *(one for one in entries[MAX_REASONS:] if _is_withheld(one))]
+            reasons = [f"{one.model}: {one.reason}" for one in told]
+            if len(entries) > len(told):
+                reasons.append(f"and {len(entries) - len(told)} more")
             self._reasons[role] = tuple(reasons)
         return self._reasons[role]
+
+    def _withheld(self, role: str) -> tuple[tuple[str, str], ...]:
+        """The named cloud models of a role that are not in its plan for want of consent or a key; worked out once."""
+        if role not in self._kept_out:
+            entries = self.trace(role).entries if role in self.roles else ()
+            self._kept_out[role] = tuple((one.model, one.reason) for one in entries if _is_withheld(one))
+        return self._kept_out[role]
 
     def canonical(self, name: str) -> str | None:
         """The name under which ``/v1/models`` lists what ``name`` asks for: a role, or a model reference."""
@@ -134,8 +151,9 @@ class Generation:
         if model is None:
             listed = sorted(self.roles)
             raise UnknownRole(name=name, roles=listed, nearest=nearest_name(name, [*listed, *self.references]))
-        if model.lane is Lane.LITELLM:
-            raise NoModelForRole(role=name, reasons=["models on the litellm lane answer for roles that name them only"])
+        if _by_role_only(model):
+            what = "in the cloud" if model.cloud else "on the litellm lane"
+            raise NoModelForRole(role=name, reasons=[f"models {what} answer for roles that name them only"])
         selection = select(
             roles={name: Role(name=name, preferred=(str(model.ref),), discover=False)},
             discovery=self.discovery,
@@ -157,3 +175,13 @@ class Generation:
         deployments = (one for plan in self.roles.values() for one in plan.deployments)
         found = ((self._directory.find(str(one.ref)), one.context_tokens) for one in deployments)
         return {model.weights_ref: context for model, context in found if model is not None}
+
+
+def _by_role_only(model: Model) -> bool:
+    """Consent to the cloud is given by roles: a caller does not give it by naming a model."""
+    return model.cloud or model.lane is Lane.LITELLM
+
+
+def _is_withheld(entry: TraceEntry) -> bool:
+    """Is it a cloud model that the operator named, and that only consent or a key keeps out?"""
+    return entry.verdict in _WITHHELD and entry.via not in {None, Via.DISCOVERED}

@@ -26,13 +26,15 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._texts: tuple[str, ...] = ()
+        self._lock = threading.Lock()
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: Secret) -> None:
         text = secret.reveal()
-        if text and text not in self._texts:
-            self._texts = tuple(sorted((*self._texts, text), key=len, reverse=True))
+        with self._lock:
+            if text and text not in self._texts:
+                self._texts = tuple(sorted((*self._texts, text), key=len, reverse=True))
 
     def clean(self, text: str) -> str:
         for secret in self._texts:

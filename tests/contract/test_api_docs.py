@@ -33,8 +33,6 @@ from gateway.errors import (
     RequestFailed,
     RolegateError,
     UpstreamFailed,
-    VaultLocked,
-    VaultUnreadable,
 )
 from gateway.relay.deadlines import CLOUD, LOCAL, PREFILL_TOKENS_S
 from gateway.relay.ollama_wire import native_request
@@ -54,8 +52,6 @@ NOT_OVER_HTTP: Final = (
     GatewayUnreachable,
     UpstreamFailed,
     RequestFailed,
-    VaultLocked,
-    VaultUnreadable,
     ClientKeysUnreadable,
 )
 """Errors of commands, and what failed attempts make, which has a table of its own."""

@@ -50,9 +50,9 @@ class Visitor:
         self.sent.append(message)
         self._more.set()
 
-    def visit(self, endpoint: Endpoint) -> asyncio.Task[None]:
+    def visit(self, endpoint: Endpoint, *more: tuple[bytes, bytes]) -> asyncio.Task[None]:
         scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions"}
-        headers = [(b"host", b"127.0.0.1"), (b"x-request-id", b"mine-1")]
+        headers = [(b"host", b"127.0.0.1"), (b"x-request-id", b"mine-1"), *more]
 
         async def go() -> None:
             await endpoint({**scope, "headers": headers}, self.receive, self.send)
@@ -198,3 +198,17 @@ async def test_a_wrong_request_is_recorded_under_the_role_that_it_asks_for(tmp_p
         await visitor.visit(endpoint)
         assert visitor.headers["x-rolegate-role"] == "planner"
     assert (notebook.records[0].status, notebook.records[0].role) == (501, "planner")
+
+
+async def test_a_wish_to_stay_home_is_kept_and_a_misspelt_one_refused(tmp_path: Path) -> None:
+    async with an_endpoint(tmp_path) as (endpoint, _, notebook):
+        kept = Visitor()
+        await kept.visit(endpoint, (b"x-rolegate-cloud", b"never"))
+        for wishes in ([b"Never"], [b"never", b"always"], [b""]):
+            refused = Visitor()
+            await refused.visit(endpoint, *((b"x-rolegate-cloud", one) for one in wishes))
+            error = orjson.loads(refused.body)["error"]
+            assert (refused.sent[0]["status"], error["param"]) == (400, "x-rolegate-cloud")
+            assert error["message"] == f'the header x-rolegate-cloud is "{wishes[-1].decode()}"; allowed: never'
+    assert kept.sent[0]["status"] == 200
+    assert [one.status for one in notebook.records] == [200, 400, 400, 400]

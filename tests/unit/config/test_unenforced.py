@@ -56,7 +56,6 @@ def _warnings(sandbox: Sandbox, name: str, value: str) -> tuple[Problem, ...]:
         "ROLEGATE_CLIENT_KEY_FILE",
         "ROLEGATE_ADMIN_KEY",
         "ROLEGATE_ADMIN_KEY_FILE",
-        "ROLEGATE_VAULT_PASSPHRASE",
     ],
 )
 def test_a_secret_that_nothing_asks_for_is_warned_of_and_not_told(name: str, sandbox: Sandbox) -> None:

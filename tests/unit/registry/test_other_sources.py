@@ -347,3 +347,18 @@ async def test_a_cloud_model_has_what_is_declared_and_what_the_catalogue_knows()
         mini.capabilities.model_source == new.capabilities.model_source == Fact(value="cloud", origin=Origin.REPORTED)
     )
     assert (new.chats, new.cost_usd_per_mtok, new.capabilities.context_length) == (None, 2.0, None)
+
+
+async def test_a_server_that_repeats_the_key_is_not_repeated(fake: FakeUpstream) -> None:
+    key = "sk-of-the-lab-0123456789"
+    provider = lab(fake)
+    source = OpenAISource(provider=provider, enricher=enricher(), keys=Keys(lab=key))
+    for fault in (
+        faults.status(500, f'{{"error": {{"message": "{"x" * 190}{key}"}}}}'),
+        faults.status(307, location=f"http://127.0.0.1:9/{key}"),
+    ):
+        fake.heal()
+        fake.fail(fault)
+        state, _ = await source.discover()
+        assert "*****" in state.error
+        assert key[:9] not in state.error

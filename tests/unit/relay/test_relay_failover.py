@@ -284,7 +284,10 @@ async def test_a_key_that_is_refused_holds_the_deployment_back() -> None:
         assert len(lab.requests) == 1
     assert (first.value.status, first.value.failure_code) == (502, "provider_auth")
     assert "wrong-key" not in first.value.message
-    hint = "set LAB_API_KEY to a key it accepts and start the gateway again"
+    hint = (
+        "set LAB_API_KEY to a key it accepts and start the gateway again, "
+        "or give it one at once: `rolegate providers set-key lab`"
+    )
     assert (first.value.hint, second.value.hint) == (hint, hint)
     assert second.value.message == (
         'no deployment of role "planner" can be called now: lab:gpt-4o-mini: auth: '

@@ -75,7 +75,7 @@ async def test_references_are_listed_and_served_only_where_they_are_exposed(tmp_
 
 async def test_a_cloud_model_is_reached_through_roles_only(tmp_path: Path) -> None:
     generation = await live(a_configuration(tmp_path, a_role(cloud=["openai:m"])))
-    with pytest.raises(NoModelForRole, match="models on the litellm lane answer for roles that name them only"):
+    with pytest.raises(NoModelForRole, match="models in the cloud answer for roles that name them only"):
         generation.route("openai:m")
 
 

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.api.app import build_app
+from gateway.api.guard import Guard
 from gateway.api.model_routes import ModelRoutes
 from gateway.api.requests import Requests
 from gateway.compose.explaining import LiveExplainer
@@ -32,6 +33,7 @@ from gateway.relay.ollama_lane import OllamaLane
 from gateway.runtime.controller import Controller
 from gateway.runtime.effects import Effects
 from gateway.runtime.swap import Switchboard
+from gateway.telemetry.journal import JournalFile
 from gateway.telemetry.logs import Redactor
 from live_builders import SteadyMachine
 from relay_builders import a_relay
@@ -84,8 +86,17 @@ def write_profile(folder: Path, name: str, values: object) -> Path:
 
 
 @asynccontextmanager
-async def an_admin_gateway(folder: Path, *, started: bool = True, watching: bool = False) -> AsyncIterator[Gateway]:
-    """The application with every admin route. Unless it is ``watching`` its files, only what is asked happens."""
+async def an_admin_gateway(
+    folder: Path,
+    *,
+    started: bool = True,
+    watching: bool = False,
+    loopback_only: bool = True,
+    guard: Guard | None = None,
+    journal: JournalFile | None = None,
+) -> AsyncIterator[Gateway]:
+    """The application with every admin route. Unless it is ``watching`` its files, only what is asked happens. ``journal`` hears
+    of the requests to the data plane."""
     workspace = Workspace.open(Options(config_dir=folder))
     parts = await asyncio.to_thread(workspace.parts)
     clock, redactor, switchboard = SystemClock(), Redactor(), Switchboard()
@@ -129,8 +140,10 @@ async def an_admin_gateway(folder: Path, *, started: bool = True, watching: bool
             controller=controller,
             switchboard=switchboard,
             body_limit_bytes=1 << 20,
-            loopback_only=True,
+            loopback_only=loopback_only,
             state_folder=workspace.state_folder,
+            guard=guard,
+            journal=journal,
             generations=log,
             profiles=ProfileDesk(workspace, active=lambda: controller.configuration.profile),
             roles=RoleDesk(workspace),

@@ -66,7 +66,7 @@ async def admin_of_models(
         keeping=live_keeping(parts=parts, controller=controller, switchboard=switchboard, unload_s=unload_s),
         resources=live_resources(parts=parts, probe=SteadyMachine(), controller=controller, switchboard=switchboard),
     )
-    status = Route("/admin/v1/status", Admin(controller=controller, switchboard=switchboard).status)
+    status = Route("/admin/v1/status", Admin(controller=controller, switchboard=switchboard, doors=dict).status)
     if started:
         await controller.start()
     try:

@@ -1,6 +1,7 @@
 """The admin routes that tell of the live gateway: status, plan, generations."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,18 +28,21 @@ LOOK_LIMIT_BYTES: Final = 64 << 10
 
 
 class Admin:
-    """``state_folder`` is told with the status, so that commands know whose gateway they found; ``None`` where there is none."""
+    """``doors`` tells who may come in. ``state_folder`` is told with the status, so that commands know whose gateway they found;
+    ``None`` where there is none."""
 
     def __init__(
         self,
         *,
         controller: Controller,
         switchboard: Switchboard,
+        doors: Callable[[], Mapping[str, object]],
         cloud: CloudTally | None = None,
         state_folder: Path | None = None,
     ) -> None:
         self._controller = controller
         self._switchboard = switchboard
+        self._doors = doors
         self._cloud = cloud or CloudTally(None)
         self._state_folder = None if state_folder is None else str(state_folder.absolute())
 
@@ -46,7 +50,13 @@ class Admin:
         status = live_status(controller=self._controller, switchboard=self._switchboard)
         folder = str(self._controller.configuration.folder.absolute())
         return JSONResponse(
-            {**status, "cloud": self._cloud.data(), "config_folder": folder, "state_folder": self._state_folder}
+            {
+                **status,
+                "doors": self._doors(),
+                "cloud": self._cloud.data(),
+                "config_folder": folder,
+                "state_folder": self._state_folder,
+            }
         )
 
     async def plan(self, request: Request) -> Response:

@@ -12,12 +12,13 @@ from gateway import __version__
 from gateway.api.admin_operation import Operation, Parameter
 from gateway.api.admin_operations import OPERATIONS
 from gateway.api.admin_schemas import component_schemas, ref
+from gateway.api.door_errors import DoorsShut, KeyLimitReached, KeyNeeded, KeyNotAllowed
 from gateway.errors import HostNotAllowed, RolegateError
 
 OPENAPI: Final = "3.1.0"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-EVERYWHERE: Final = (HostNotAllowed, RolegateError)
-"""What any route may refuse with: a caller from elsewhere, and what nobody foresaw."""
+EVERYWHERE: Final = (HostNotAllowed, KeyNeeded, KeyNotAllowed, KeyLimitReached, DoorsShut, RolegateError)
+"""What any route may refuse with: a caller from elsewhere, one without the right key, and what nobody foresaw."""
 
 
 class Description:

@@ -151,6 +151,7 @@ def _generations() -> dict[str, Schema]:
         problems=list_of(TEXT),
         files=list_of(TEXT),
     )
+    key = answer(name=TEXT, scope=TEXT, roles=or_null(list_of(TEXT)), expires=or_null(EPOCH_S))
     live = answer(number=COUNT, digest=DIGEST, cause=TEXT, created=EPOCH_S, in_flight=COUNT)
     return {
         "Status": answer(
@@ -168,6 +169,7 @@ def _generations() -> dict[str, Schema]:
             degraded=list_of(TEXT),
             swaps=list_of(ref("Generation")),
             cloud=answer(requests=COUNT, last_s=or_null(EPOCH_S)),
+            doors=answer(open_on_loopback=YES_OR_NO, keys=list_of(key)),
         ),
         "Provider": provider,
         "Generations": answer(generations=list_of(ref("Generation"))),
@@ -268,6 +270,7 @@ def _requests() -> dict[str, Schema]:
         first_token_ms=or_null(MS),
         duration_ms=MS,
         message=TEXT,
+        key=TEXT,
     )
     return {"Requests": answer(requests=list_of(request), dropped=COUNT)}
 

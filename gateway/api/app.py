@@ -25,9 +25,11 @@ from gateway.api.chat import Chat
 from gateway.api.cloud_tally import CloudTally
 from gateway.api.completions import Completions
 from gateway.api.dialect import Dialect
+from gateway.api.doors import Doors
 from gateway.api.early import early_error
 from gateway.api.embeddings import Embeddings
 from gateway.api.endpoint import Endpoint
+from gateway.api.guard import Guard
 from gateway.api.health import Health
 from gateway.api.messages import Messages, count_tokens
 from gateway.api.models import Models
@@ -71,6 +73,7 @@ def build_app(
     body_limit_bytes: int,
     loopback_only: bool,
     state_folder: Path | None = None,
+    guard: Guard | None = None,
     journal: Journal | None = None,
     generations: GenerationLog | None = None,
     profiles: ProfileShelf | None = None,
@@ -78,7 +81,9 @@ def build_app(
     explainer: Explainer | None = None,
     more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
-    """The whole application. ``loopback_only`` turns on the Host and Origin checks; what is ``None`` has no routes."""
+    """The whole application. ``loopback_only``: callers on this machine need no key, and their Host and Origin are checked.
+    ``guard`` knows the keys of all others; without one nobody else comes in. What else is ``None`` has no routes."""
+    keeper = guard or Guard(None)
 
     tally = CloudTally(journal)
 
@@ -94,7 +99,13 @@ def build_app(
     }
     models = Models(switchboard=switchboard)
     health = Health(switchboard=switchboard)
-    admin = Admin(controller=controller, switchboard=switchboard, cloud=tally, state_folder=state_folder)
+    admin = Admin(
+        controller=controller,
+        switchboard=switchboard,
+        doors=lambda: keeper.doors(open_here=loopback_only),
+        cloud=tally,
+        state_folder=state_folder,
+    )
     swaps = Swaps(controller=controller)
     threads = EditThreads()
     routes = [
@@ -129,9 +140,7 @@ def build_app(
     )
     starlette.state.body_limit_bytes = body_limit_bytes
     app: ASGIApp = _HotPath(starlette, hot=hot)
-    if loopback_only:
-        app = LoopbackOnly(app)
-    return _LastLine(app)
+    return _LastLine(Doors(app, guard=keeper, here=LoopbackOnly(app) if loopback_only else None))
 
 
 def _remembering(generations: GenerationLog | None) -> list[Route]:

@@ -60,6 +60,7 @@ class Endpoint:
                 body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
             asked = self._asked(body, exchange=exchange)
             exchange.stream = asked.inquiry.stream
+            exchange.visitor.must_use(asked.inquiry.model)
             at_home = stays(scope)
             with self._switchboard.admit() as generation:
                 exchange.generation = generation.number
@@ -78,7 +79,8 @@ class Endpoint:
             await self._say_goodbye(exchange, send=send)
             raise
         except RolegateError as error:
-            await send_error(error, dialect=self._dialect, exchange=exchange, send=send)
+            told = exchange.visitor.told(error)
+            await send_error(told, dialect=self._dialect, exchange=exchange, send=send)
         finally:
             patience.close()
 

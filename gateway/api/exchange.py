@@ -12,6 +12,7 @@ import orjson
 from starlette.types import Scope
 
 from gateway.api.reply import Header, Headers, raw_headers
+from gateway.api.visitor import visitor_of
 from gateway.domain.model import ModelRef
 from gateway.domain.ports import Journal
 from gateway.domain.record import RequestRecord
@@ -41,6 +42,7 @@ class Exchange:
         self._endpoint = endpoint
         self._journal = journal
         self.request_id = request_id_of(scope)
+        self.visitor = visitor_of(scope)
         self._traced = (b"x-rolegate-trace", b"1") in scope["headers"]
         self.generation: int | None = None
         self.role = ""
@@ -114,11 +116,13 @@ class Exchange:
         except orjson.JSONDecodeError:
             return
         name = content.get("model") if isinstance(content, dict) else None
-        if isinstance(name, str) and name in roles:
+        if isinstance(name, str) and name in roles and self.visitor.may_use(name):
             self.role, self.is_role = name, True
 
     def _facts(self, status: int) -> dict[str, object]:
         facts: dict[str, object] = {"status": status, "request_id": self.request_id}
+        if self.visitor.key is not None:
+            facts["key"] = self.visitor.name
         if self.is_role:
             facts["role"] = self.role
         answer = self.answer
@@ -173,6 +177,7 @@ class Exchange:
             first_token_ms=None if first_s is None else round((first_s - self._started) * 1000, 1),
             duration_ms=round((now - self._started) * 1000, 1),
             message=message,
+            key=self.visitor.name,
         )
         self._journal.record(record)
 

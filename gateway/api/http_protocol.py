@@ -1,4 +1,5 @@
-"""The server's side of a connection, with limits: how long the head of a request may be, and how many connections there are."""
+"""The server's side of a connection, with limits: how long the head of a request may be and may take, and how many connections
+there are."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping, Sized
@@ -7,24 +8,35 @@ from typing import Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.errors import error_body
-from gateway.api.reply import Headers
-from gateway.errors import BadRequest, HeadTooLarge, RolegateError, TooManyConnections
+from gateway.api.reply import BODY_S, Headers
+from gateway.errors import BadRequest, HeadTooLarge, RequestTooSlow, RolegateError, TooManyConnections
 from gateway.relay.outbox import FEW, Outbox
 from gateway.relay.patience import Alarm
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+HEAD_S: Final = 20.0
+"""How long the head of a request may take from its first byte, and a new connection before that."""
 CALLER: Final = "rolegate.caller"
 """Under this name, among the extensions of a request's scope, stands its ``Caller``."""
 LINGER_S: Final = 1.0
 """How long a caller who is sent away may take to read why."""
-_REASONS: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
+_REASONS: Final = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
 
 
-def bounded_protocol(*, max_connections: int) -> type[asyncio.Protocol]:
-    """The protocol of a server that has at most ``max_connections`` at once; whoever comes then is told so and sent away."""
+def bounded_protocol(*, max_connections: int, head_s: float = HEAD_S, body_s: float = BODY_S) -> type[asyncio.Protocol]:
+    """The protocol of a server that has at most ``max_connections`` at once; whoever comes then is told so and sent away. So is
+    whoever takes longer than ``head_s`` for a head; what is still sent of a body that nobody reads any more is heard for
+    ``body_s``."""
 
     class BoundedProtocol(_BoundedProtocol):
         limit = max_connections
+        head_within_s = head_s
+        body_within_s = body_s
 
     return BoundedProtocol
 
@@ -121,6 +133,8 @@ class Caller:
 
 class _BoundedProtocol(HttpToolsProtocol):
     limit = 0
+    head_within_s = HEAD_S
+    body_within_s = BODY_S
     outbox: Outbox | None = None
     """One for all connections of a server, in its event loop."""
 
@@ -130,6 +144,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._at_hand_bytes = 0
         self._in_head = True
         self._refused = False
+        self._overdue: asyncio.TimerHandle | None = None
+        """Runs while the server waits for the rest of something that should have come whole."""
         self._idle_from_s: float | None = None
         self._under_way: list[Caller] = []
 
@@ -140,6 +156,8 @@ class _BoundedProtocol(HttpToolsProtocol):
             type(self).outbox = Outbox(self.loop)
         if len(self.connections) > self.limit:
             self._refuse(TooManyConnections(limit=self.limit))
+        else:
+            self._overdue = self.loop.call_later(self.head_within_s, self._close_if_overdue)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -151,6 +169,8 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self._refused:
                 self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
+            elif self._overdue is None and not self._refused:
+                self._overdue = self.loop.call_later(self.head_within_s, self._close_if_overdue)
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -159,6 +179,8 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._overdue is not None:
+            self._in_time()
         if self._head_bytes + self._at_hand_bytes > MAX_HEAD_BYTES and self._headers_bytes() > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
             return
@@ -178,6 +200,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         for one in self._under_way:
             one.lost()
         self._alarm.close()
+        self._in_time()
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
@@ -189,6 +212,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
+        if self.cycle.more_body and self._overdue is None:
+            self._overdue = self.loop.call_later(self.body_within_s, self._close_if_overdue)
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
@@ -205,6 +230,10 @@ class _BoundedProtocol(HttpToolsProtocol):
     def _close_if_silent(self) -> None:
         self.timeout_keep_alive_task = None
         if self._idle_from_s is None:
+            if not self._in_head and self.cycle.response_complete:
+                # Bytes that begin nothing, such as empty lines, are no sign of life.
+                self._idle_from_s = self.loop.time()
+                self._look_for_silence(self.timeout_keep_alive)
             return
         left_s = self._idle_from_s + self.timeout_keep_alive - self.loop.time()
         if left_s > 0:
@@ -218,7 +247,26 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if not self._refused:
+            # The class above forgets to where the answer was faster than the body.
+            self.cycle.more_body = False
+            if self._overdue is not None:
+                self._in_time()
             super().on_message_complete()
+
+    def _in_time(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _close_if_overdue(self) -> None:
+        """What was waited for has not come: a head, of which some was there or nothing, or the rest of a body."""
+        self._overdue = None
+        if self._refused:
+            return
+        if self._in_head and self._head_bytes:
+            self._refuse(RequestTooSlow(f"the head of the request did not arrive within {self.head_within_s:g} s"))
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         if not self._refused:
@@ -252,5 +300,6 @@ class _BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head + body)
         # Closed with something of the caller's unread, the connection is reset, and the answer may be lost with it.
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # not so under TLS
+            self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)

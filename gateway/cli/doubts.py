@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.command import Call
 from gateway.cli.taking_up import gateway_found
-from gateway.errors import GatewayUnreachable, Problem, RolegateError
+from gateway.errors import Problem, RolegateError
 
 if TYPE_CHECKING:
     from gateway.compose import Survey, Workspace
@@ -27,7 +27,7 @@ def doubts_of(warnings: Iterable[Problem], *, call: Call, workspace: "Workspace"
         return doubts
     try:
         found = gateway_found(call, workspace)
-    except GatewayUnreachable:
+    except RolegateError:
         return doubts
     return others if found is not None and found.status.get("hot_swap") else doubts
 

@@ -131,6 +131,8 @@ def _show(one: "RequestRecord", *, call: Call) -> None:
     console.line("at", clock(one.time_s, form="%Y-%m-%d %H:%M:%S %z"), indent=2)
     console.line("asked", f"{one.endpoint} of {one.role or '-'}", "as a stream" if one.stream else "whole", indent=2)
     console.line("answered by", one.model or "nobody", *(("in the cloud",) if one.cloud else ()), indent=2)
+    if one.key:
+        console.line("with the key", one.key, indent=2)
     if one.fallback_reason:
         console.line("fell back for", one.fallback_reason, indent=2)
     if one.generation is not None:

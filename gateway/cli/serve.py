@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 def _flag(name: str, *, also: str = "") -> Any:
     """The flag of one server setting, as it is declared; ``also`` is what the flag does beyond the setting."""
     setting = SETTINGS[name]
-    usual = str(setting.default).lower() if setting.kind == "boolean" else setting.default
+    usual = str(setting.default).lower() if setting.kind == "boolean" else setting.default or "none"
     return typer.Option(
         setting.flag,
         min=setting.minimum,
@@ -48,13 +48,23 @@ def serve(
     hot_swap: Annotated[bool | None, _flag("hot_swap")] = None,
     embedded: Annotated[bool | None, _flag("embedded", also=_FETCHES)] = None,
     log_format: Annotated[Literal["text", "json"] | None, _flag("log_format")] = None,
+    tls_cert: Annotated[str | None, _flag("tls_cert")] = None,
+    tls_key: Annotated[str | None, _flag("tls_key")] = None,
 ) -> int:
     """Run the gateway until it is stopped."""
     from gateway.cli.passphrases import asked_passphrase
     from gateway.compose import Workspace
     from gateway.compose.serving import serve as run_gateway
 
-    settings = {"host": host, "port": port, "hot_swap": hot_swap, "embedded": embedded, "log_format": log_format}
+    settings = {
+        "host": host,
+        "port": port,
+        "hot_swap": hot_swap,
+        "embedded": embedded,
+        "log_format": log_format,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+    }
     options = call.options(profile=profile, settings=settings, passphrase=asked_passphrase(call))
     if Workspace.open(options).configuration().gateway.log_format == "json":
         call.console.spoken = log_line

@@ -49,6 +49,8 @@ def status(call: Call) -> None:
     console.table(_roles(_as_mapping(live.get("roles"))))
     console.text("")
     console.table(_providers(_as_sequence(live.get("providers"))))
+    for line in _doors(_as_mapping(live.get("doors"))):
+        console.line(line)
     swaps = _as_sequence(live.get("swaps"))
     if swaps:
         console.text("")
@@ -123,6 +125,16 @@ def _pending(pending: Mapping[str, Any], *, serving: object, told: str) -> list[
     if settings := _as_sequence(pending.get("restart")):
         lines.append(f"pending until a restart: {', '.join(settings)}")
     return lines or [f"pending: {files or 'what the files say'}"]
+
+
+def _doors(doors: Mapping[str, Any]) -> list[str]:
+    """Who may come in; nothing where only this machine may, and nobody has a key."""
+    keys = _as_sequence(doors.get("keys"))
+    if not keys and doors.get("open_on_loopback", True):
+        return []
+    open_here = "callers on this machine need no key; " if doors.get("open_on_loopback") else ""
+    named = ", ".join(f"{one['name']} ({one['scope']})" for one in keys) or "none"
+    return ["", f"{open_here}keys in force: {named}"]
 
 
 def _swaps(swaps: Sequence[Any]) -> Table:

@@ -20,7 +20,7 @@ CLOCKS_DIFFER_S: Final = 0.02
 
 def running_gateway(call: Call, workspace: "Workspace") -> dict[str, object] | None:
     """The profile and the hot-swap setting of the running gateway; ``None`` where none answers that goes by this configuration.
-    Raises ``GatewayUnreachable`` where the command line says that one does."""
+    Raises ``GatewayUnreachable`` where the command line says that one does, and ``GatewaySaid`` where it asks for a key."""
     found = gateway_found(call, workspace)
     if found is None:
         return None
@@ -67,15 +67,21 @@ def taken_up(call: Call, workspace: "Workspace", *, path: Path) -> dict[str, obj
 
 
 def _running_after_all(call: Call, workspace: "Workspace") -> dict[str, object] | None:
-    """As ``running_gateway``, now that the file is written: that none answers where one is said to be changes nothing of that."""
+    """As ``running_gateway``, now that the file is written: that none answers where one is said to be changes nothing of that,
+    and neither does one that says nothing of itself, for want of a key."""
     try:
         return running_gateway(call, workspace)
     except GatewayUnreachable as nobody:
         call.console.talk(nobody.message)
         return None
+    except RolegateError as error:
+        return {"profile": None, "hot_swap": None, "error": error.message}
 
 
 def _told(call: Call, workspace: "Workspace", *, running: dict[str, object], path: Path) -> dict[str, object]:
+    if refusal := running.get("error"):
+        call.console.talk(f"whether the running gateway takes it up is not known: {refusal}")
+        return running
     if not running.get("hot_swap"):
         call.console.talk("hot-swap is off: the running gateway takes it up when it is restarted")
         return running
@@ -122,7 +128,7 @@ def asked(
 
     async def ask() -> dict[str, Any]:
         found = await find(workspace)
-        return await ask_gateway(found.url, method, path, body=body)
+        return await ask_gateway(found.url, method, path, body=body, credentials=found.credentials)
 
     return call.run(ask())
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.compose.asking import gateway_status
+from gateway.compose.asking import Credentials, gateway_status
+from gateway.compose.certificate import certificate_trust
+from gateway.compose.client_keys import admin_key
 from gateway.compose.workspace import Workspace
 from gateway.config.atomic import sweep, write_atomically
 from gateway.config.load import merged_values
@@ -24,10 +26,11 @@ _LONGEST_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A gateway that answers: its address without a path, and what it says of itself."""
+    """A gateway that answers: its address without a path, what it says of itself, and what it is shown to say so."""
 
     url: str
     status: Mapping[str, Any]
+    credentials: Credentials
 
     def keeps_state_in(self, folder: Path) -> bool:
         """Whether what it makes last, such as the active profile, lies in that state folder."""
@@ -58,7 +61,8 @@ def address_left(workspace: Workspace) -> Iterator[None]:
 async def running_gateway(workspace: Workspace) -> Running:
     """The gateway that goes by this workspace's configuration: at the address that a command line names, else where one said
     that it listens, else where the files have it listen. Raises ``GatewayUnreachable``, which is an ``OtherGateway`` where the
-    one that answers goes by another configuration: that is nobody's to change from here."""
+    one that answers goes by another configuration: that is nobody's to change from here. Raises ``GatewaySaid`` where it asks for
+    another key, and ``ConfigInvalid`` for a variable that should hold the admin key, and does not."""
     found = await any_gateway(workspace)
     if is_other(found, workspace=workspace):
         raise OtherGateway(url=found.url, folder=str(found.status.get("config_folder")))
@@ -70,15 +74,30 @@ async def any_gateway(workspace: Workspace) -> Running:
     named = workspace.options.url
     if named is not None:
         url = _base(named)
-        return Running(url=url, status=await gateway_status(url))
+        return await _found(url, workspace=workspace)
     url, left = likely_url(workspace), _left(workspace.state_folder / ADDRESS_FILE).get("url")
     if isinstance(left, str) and left != url:
         with suppress(GatewayUnreachable):
-            found = Running(url=left, status=await gateway_status(left))
+            found = await _found(left, workspace=workspace)
             # One that was killed leaves its address behind, and by now somebody else may listen there.
             if not is_other(found, workspace=workspace) and found.keeps_state_in(workspace.state_folder):
                 return found
-    return Running(url=url, status=await gateway_status(url))
+    return await _found(url, workspace=workspace)
+
+
+async def _found(url: str, *, workspace: Workspace) -> Running:
+    shown = credentials(workspace)
+    return Running(url=url, status=await gateway_status(url, credentials=shown), credentials=shown)
+
+
+def credentials(workspace: Workspace) -> Credentials:
+    """What commands show a running gateway, and take for its certificate. Raises ``ConfigInvalid`` for a variable that should
+    hold the admin key, and does not."""
+    try:
+        tls_cert = workspace.configuration().gateway.tls_cert
+    except ConfigInvalid:
+        tls_cert = str(_setting("tls_cert", workspace=workspace))
+    return Credentials(key=admin_key(workspace.environment), trust=certificate_trust(tls_cert))
 
 
 def is_other(found: Running, *, workspace: Workspace) -> bool:
@@ -94,7 +113,8 @@ def likely_url(workspace: Workspace) -> str:
     except ConfigInvalid:
         host = str(_setting("host", workspace=workspace))
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host).strip("[]")
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{_setting('port', workspace=workspace)}"
+    scheme = "https" if _setting("tls_cert", workspace=workspace) else "http"
+    return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{_setting('port', workspace=workspace)}"
 
 
 def _base(named: str) -> str:

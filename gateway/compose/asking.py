@@ -1,13 +1,16 @@
 """What a command asks the running gateway to do."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 
 from gateway import errors
+from gateway.domain.secret import Secret
 from gateway.errors import ConfigInvalid, GatewayUnreachable, Problem, RolegateError
 
 CONNECT_S: Final = 5.0
@@ -16,55 +19,100 @@ STATUS_S: Final = 5.0
 BACKSTOP_S: Final = 3600.0
 """The gateway has a deadline for each thing it is asked to do; this is for one that has lost it."""
 
+_ABOUT_KEYS: Final = ("invalid_api_key", "key_not_allowed")
+_NEEDS_KEY: Final = (
+    "commands show the admin key in ROLEGATE_ADMIN_KEY, or in the file that ROLEGATE_ADMIN_KEY_FILE names; "
+    "`rolegate keys create NAME --admin` makes one"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a command shows the gateway (an admin key, if it has one), and whose certificates it takes for the gateway's."""
+
+    key: Secret | None = None
+    trust: ssl.SSLContext | bool = True
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.key is None else {"authorization": f"Bearer {self.key.reveal()}"}
+
+
+NOTHING: Final = Credentials()
+
 
 class GatewaySaid(RolegateError):
     """The running gateway refused, or failed at, what it was asked to do; code, exit code and problems are those of its own
     error."""
 
-    def __init__(self, message: str, *, code: str, http_status: int, problems: Sequence[Problem] = ()) -> None:
+    def __init__(
+        self, message: str, *, code: str, http_status: int, problems: Sequence[Problem] = (), hint: str = ""
+    ) -> None:
         if problems:  # its words have the hint in them, for those who get nothing but words
             invalid = ConfigInvalid(problems)
             super().__init__(invalid.message, hint=invalid.hint)
         else:
-            super().__init__(message)
+            super().__init__(message, hint=hint)
         self.problems = tuple(problems)
         self.code = code  # type: ignore[misc]  # another's error has another's code
         self.http_status = http_status  # type: ignore[misc]
         self.exit_code = _exit_code(code, http_status)  # type: ignore[misc]
 
 
-async def ask_gateway(url: str, method: str, path: str, *, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+async def ask_gateway(
+    url: str,
+    method: str,
+    path: str,
+    *,
+    body: Mapping[str, object] | None = None,
+    credentials: Credentials = NOTHING,
+) -> dict[str, Any]:
     """The answer of the gateway at ``url`` (without a path). Raises ``GatewayUnreachable``, or ``GatewaySaid``."""
     try:
         async with (
             asyncio.timeout(BACKSTOP_S),
-            httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_S), trust_env=False) as client,
+            httpx.AsyncClient(
+                timeout=httpx.Timeout(None, connect=CONNECT_S), trust_env=False, verify=credentials.trust
+            ) as client,
         ):
-            answer = await client.request(method, f"{url}{path}", json=body)
+            answer = await client.request(method, f"{url}{path}", json=body, headers=credentials.headers)
             content = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as exc:
         raise GatewayUnreachable(url=url, reason=str(exc) or type(exc).__name__) from exc
     if answer.is_success and isinstance(content, dict):
         return content
+    said = said_by(content, http_status=answer.status_code)
+    raise said or GatewayUnreachable(url=url, reason="what listens there is not this gateway")
+
+
+def said_by(content: object, *, http_status: int) -> GatewaySaid | None:
+    """The error in an answer of a gateway; ``None`` for what no gateway says."""
     told = content.get("error") if isinstance(content, dict) else None
     if not isinstance(told, dict) or not isinstance(told.get("message"), str):
-        raise GatewayUnreachable(url=url, reason="what listens there is not this gateway")
-    raise GatewaySaid(
+        return None
+    return GatewaySaid(
         told["message"],
         code=str(told.get("code") or "internal_error"),
-        http_status=answer.status_code,
+        http_status=http_status,
         problems=_problems(told.get("problems")),
+        hint=_NEEDS_KEY if told.get("code") in _ABOUT_KEYS else "",
     )
 
 
-async def gateway_status(url: str) -> dict[str, Any]:
-    """What the gateway at ``url`` (without a path) says of itself. Raises ``GatewayUnreachable``."""
+async def gateway_status(url: str, *, credentials: Credentials = NOTHING) -> dict[str, Any]:
+    """What the gateway at ``url`` (without a path) says of itself. Raises ``GatewayUnreachable``, and ``GatewaySaid`` where it
+    asks for another key."""
     try:
-        async with asyncio.timeout(STATUS_S), httpx.AsyncClient(timeout=STATUS_S, trust_env=False) as client:
-            answer = await client.get(f"{url}/admin/v1/status")
+        async with (
+            asyncio.timeout(STATUS_S),
+            httpx.AsyncClient(timeout=STATUS_S, trust_env=False, verify=credentials.trust) as client,
+        ):
+            answer = await client.get(f"{url}/admin/v1/status", headers=credentials.headers)
             content = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as exc:
         raise GatewayUnreachable(url=url, reason=str(exc) or type(exc).__name__) from exc
+    if answer.status_code in {401, 403} and (said := said_by(content, http_status=answer.status_code)):
+        raise said
     if answer.status_code != 200 or not isinstance(content, dict) or "generation" not in content:
         raise GatewayUnreachable(url=url, reason="what listens there is not this gateway")
     return content

@@ -201,7 +201,7 @@ class ModelDesk:
 
     async def _ask(self, method: str, path: str, *, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         found = await running_gateway(self._workspace)
-        return await ask_gateway(found.url, method, path, body=body)
+        return await ask_gateway(found.url, method, path, body=body, credentials=found.credentials)
 
     @asynccontextmanager
     async def _keeping(self, survey: Survey) -> AsyncIterator[Keeping]:

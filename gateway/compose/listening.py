@@ -70,8 +70,16 @@ class Server(uvicorn.Server):
     seconds, or until it is asked again."""
 
     def __init__(
-        self, app: ASGIApp, *, switchboard: Switchboard, grace_s: int = GRACE_S, max_connections: int = MAX_CONNECTIONS
+        self,
+        app: ASGIApp,
+        *,
+        switchboard: Switchboard,
+        grace_s: int = GRACE_S,
+        max_connections: int = MAX_CONNECTIONS,
+        certificate: tuple[str, str] | None = None,
     ) -> None:
+        """``certificate``: the files of the certificate and of its key (empty: the same file) to speak TLS with."""
+        tls_cert, tls_key = certificate or (None, None)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -86,6 +94,8 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=KEEPALIVE_S,
                 backlog=BACKLOG,
                 ws="none",
+                ssl_certfile=tls_cert,
+                ssl_keyfile=tls_key or None,
             )
         )
         self.listening = asyncio.Event()

@@ -13,7 +13,9 @@ from typing import Final
 from starlette.routing import Route
 
 from gateway.api.app import build_app
+from gateway.api.doors import LOGGER as DOOR_LOG
 from gateway.api.exchange import LOGGER as REQUEST_LOG
+from gateway.api.guard import Guard
 from gateway.api.model_routes import ModelRoutes
 from gateway.api.origin import is_loopback_host
 from gateway.api.requests import Requests
@@ -21,6 +23,9 @@ from gateway.compose.address import address_left
 from gateway.compose.announcements import Announcement, Note, Pulling, Ready
 from gateway.compose.backends import Backends
 from gateway.compose.canary import Canary
+from gateway.compose.certificate import check_certificate
+from gateway.compose.client_keys import client_keys_of, provided_secrets
+from gateway.compose.doors import check_doors, told_of_doors
 from gateway.compose.explaining import LiveExplainer
 from gateway.compose.following import Following
 from gateway.compose.generations import generation_log_of
@@ -33,13 +38,12 @@ from gateway.compose.role_desk import RoleDesk
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.atomic import write_atomically
-from gateway.config.unenforced import unenforced_keys
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Deployment, RolePlan
 from gateway.domain.ports import Discovery
 from gateway.domain.role import Task
 from gateway.embedded.pull import PullProgress
-from gateway.errors import ConfigInvalid, Problem, RolegateError
+from gateway.errors import RolegateError
 from gateway.relay.breaker import Breakers
 from gateway.relay.connections import Connections
 from gateway.relay.ledger import Observer
@@ -56,6 +60,8 @@ from gateway.runtime.effects import Effects
 from gateway.runtime.generation import Generation
 from gateway.runtime.swap import Switchboard
 from gateway.telemetry.logs import Redactor, logging_to
+from gateway.vault.client_key import Scope as KeyScope
+from gateway.vault.client_keys import ClientKeys
 
 _log = logging.getLogger(__name__)
 
@@ -78,9 +84,14 @@ def serve(options: Options, *, announce: Announce) -> int:
     settings = configuration.gateway
     workspace.keys.read()
     workspace.keys.require(configuration.providers)
+    client_keys = client_keys_of(workspace)
+    openable = _openable(client_keys, host=settings.host)
+    check_doors(configuration, openable=openable)
+    check_certificate(configuration)
     for problem in (*configuration.warnings, *workspace.keys.warnings):
         announce(Note(text=f"warning: {problem}"))
-    _check_doors(workspace)
+    for text in told_of_doors(settings.host, openable=openable):
+        announce(Note(text=text))
     make_room(MAX_CONNECTIONS)
     with bind(settings.host, settings.port) as listener, address_left(workspace):
         if options.settings.get("embedded"):
@@ -89,37 +100,29 @@ def serve(options: Options, *, announce: Announce) -> int:
         workspace.keys.tell(redactor.add)
         for key in filter(None, (workspace.keys.key(one.name) for one in configuration.providers)):
             redactor.add(key)
+        for key in provided_secrets(workspace.environment):
+            redactor.add(key)
         with (
             logging_to(
-                sys.stderr, form=settings.log_format, level=logging.INFO, redactor=redactor, together=(REQUEST_LOG,)
+                sys.stderr,
+                form=settings.log_format,
+                level=logging.INFO,
+                redactor=redactor,
+                together=(REQUEST_LOG, DOOR_LOG),
             ),
             asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
             # What goes wrong in a request is logged where it is known; their own words would repeat it, traceback and all.
             for name in ("uvicorn.error", "LiteLLM", "LiteLLM Router"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-            serving = _Serving(workspace, watch=watch, announce=announce, redactor=redactor)
+            serving = _Serving(workspace, client_keys=client_keys, watch=watch, announce=announce, redactor=redactor)
             runner.run(serving.run(listener))
     return 0
 
 
-def _check_doors(workspace: Workspace) -> None:
-    """Who sets keys and listens for others believes the door locked. Raises ``ConfigInvalid`` while nothing checks them."""
-    host = workspace.configuration().gateway.host
-    keys = unenforced_keys(workspace.environment)
-    if keys and not is_loopback_host(host):
-        raise ConfigInvalid(
-            [
-                Problem(
-                    file="environment",
-                    key_path=name,
-                    found=f"a key, and {host} to listen on",
-                    allowed="no key there: this version does not check keys yet",
-                    hint="listen on loopback, or unset it and let only those in whom you trust",
-                )
-                for name in keys
-            ]
-        )
+def _openable(keys: ClientKeys, *, host: str) -> frozenset[KeyScope]:
+    """The scopes of the keys in force; on loopback it does not matter, and a list that cannot be used stops nothing."""
+    return frozenset() if is_loopback_host(host) else keys.open_doors(now_s=SystemClock.time())
 
 
 def _fetch_missing(workspace: Workspace, *, announce: Announce) -> None:
@@ -142,8 +145,11 @@ def _fetch_missing(workspace: Workspace, *, announce: Announce) -> None:
 class _Serving:
     """One run of the gateway."""
 
-    def __init__(self, workspace: Workspace, *, watch: Watch, announce: Announce, redactor: Redactor) -> None:
+    def __init__(
+        self, workspace: Workspace, *, client_keys: ClientKeys, watch: Watch, announce: Announce, redactor: Redactor
+    ) -> None:
         self._workspace = workspace
+        self._client_keys = client_keys
         self._redactor = redactor
         self._journal = journal_of(workspace.state_folder, redactor=redactor)
         self._generations = generation_log_of(workspace.state_folder, redactor=redactor)
@@ -217,6 +223,7 @@ class _Serving:
             body_limit_bytes=settings.body_limit_bytes,
             loopback_only=is_loopback_host(settings.host),
             state_folder=self._workspace.state_folder,
+            guard=Guard(self._client_keys, clock=self._clock),
             journal=self._journal,
             generations=self._generations,
             profiles=ProfileDesk(self._workspace, active=lambda: controller.configuration.profile),
@@ -234,6 +241,7 @@ class _Serving:
             switchboard=self._switchboard,
             grace_s=settings.shutdown_grace_s,
             max_connections=settings.max_connections,
+            certificate=(settings.tls_cert, settings.tls_key) if settings.tls_cert else None,
         )
 
     def _admin_routes(
@@ -274,9 +282,6 @@ class _Serving:
 
     async def _greet(self, *, relay: Relay, generation: Generation) -> None:
         roles = generation.roles
-        host = self._configuration.gateway.host
-        if not is_loopback_host(host):
-            self._announce(Note(text=f"listening on {host}: everyone who can reach this address can use the gateway"))
         for state in generation.discovery.providers:
             for text in (state.error, *state.warnings):
                 if text:
@@ -289,7 +294,9 @@ class _Serving:
                 generation=generation.number,
                 profile=self._configuration.profile,
                 config_folder=str(self._workspace.config_folder),
-                curl=_curl(self._workspace.url, roles=roles),
+                curl=_curl(
+                    self._workspace.url, roles=roles, keyed=not is_loopback_host(self._configuration.gateway.host)
+                ),
                 answered=await self._first_answer(relay, generation=generation),
             )
         )
@@ -380,11 +387,13 @@ def _free_models(generation: Generation) -> frozenset[Deployment]:
     )
 
 
-def _curl(url: str, *, roles: Mapping[str, RolePlan]) -> str:
-    """A command that works: for the first chat role that something can serve; empty when there is none."""
+def _curl(url: str, *, roles: Mapping[str, RolePlan], keyed: bool) -> str:
+    """A command that works: for the first chat role that something can serve; empty when there is none. Where a key is needed
+    (``keyed``), it is taken from the shell."""
     names = [name for name, plan in roles.items() if plan.deployments and plan.task is Task.CHAT]
     if not names:
         return ""
     name = "planner" if "planner" in names else names[0]
     body = f'{{"model": "{name}", "messages": [{{"role": "user", "content": "Say hello."}}], "max_tokens": 64}}'
-    return f"curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+    key = ' -H "authorization: Bearer $ROLEGATE_CLIENT_KEY"' if keyed else ""
+    return f"curl {url}/v1/chat/completions{key} -H 'content-type: application/json' -d '{body}'"

@@ -214,7 +214,7 @@ class Workspace:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
-        return f"http://{host}:{settings.port}"
+        return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
 
     def pull(self, reference: str, *, progress: Progress) -> Path:
         """Fetch a model that the embedded engine knows, by reference or bare name. Raises ``UnknownName`` for any other."""

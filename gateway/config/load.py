@@ -18,7 +18,7 @@ from gateway.config.profiles import ActiveProfile
 from gateway.config.schema import FILE_KEYS, ConfigFile, ProfileFile
 from gateway.config.settings import Configuration, Overrides, overrides
 from gateway.config.translate import translate
-from gateway.config.unenforced import unenforced_settings, unenforced_variables
+from gateway.config.unenforced import unenforced_settings
 from gateway.config.wording import found, quoted
 from gateway.errors import ConfigInvalid, Problem
 
@@ -156,7 +156,7 @@ def load(
         folder=folder,
         profile=files.chosen,
         environment=environment,
-        warnings=(*_warnings(files, whole, environment), *inactive),
+        warnings=(*_warnings(files, whole), *inactive),
         inactive_problems=inactive,
     )
 
@@ -185,7 +185,7 @@ def check(
     for name in sorted(set(sound) - set(files.chain)):
         hint = f"when the profile {quoted(name)} is active"
         told += _new(_whole(files, stacks, (name,)).problems, places, hint=hint)
-    return Check(problems=tuple(told), warnings=_warnings(files, whole, environment))
+    return Check(problems=tuple(told), warnings=_warnings(files, whole))
 
 
 def judge(
@@ -322,10 +322,9 @@ def _active_problems(files: _Files, whole: _Whole, stacks: _Stacks) -> list[Prob
     return _in_order(problems, [*_NO_FILE.values(), *(document.file for _layer, document in reversed(stack))])
 
 
-def _warnings(files: _Files, whole: _Whole, environment: Environment) -> tuple[Problem, ...]:
+def _warnings(files: _Files, whole: _Whole) -> tuple[Problem, ...]:
     return (
         *files.above.warnings,
-        *unenforced_variables(environment),
         *files.on_disk.warnings,
         *_nothing_there(files.on_disk),
         *old_form_warning(files.folder, [*(one for _layer, one in files.layers), *files.profiles.values()]),

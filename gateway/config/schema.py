@@ -322,7 +322,7 @@ else:
     def _setting_field(setting: Setting) -> tuple[Any, Any]:
         bounds = Field(ge=setting.minimum, le=setting.maximum)
         kinds = {
-            "text": Annotated[str, StringConstraints(pattern=r"^\S+$")],
+            "text": Annotated[str, StringConstraints(pattern=r"^\S*$" if setting.optional else r"^\S+$")],
             "integer": Annotated[int, bounds],
             "boolean": bool,
             "choice": Literal[setting.choices or ("",)],

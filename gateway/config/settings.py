@@ -23,8 +23,11 @@ _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
-def _setting(default: object, *, about: str, minimum: int | None = None, maximum: int | None = None) -> Any:
-    return field(default=default, metadata={"help": about, "minimum": minimum, "maximum": maximum})
+def _setting(
+    default: object, *, about: str, minimum: int | None = None, maximum: int | None = None, optional: bool = False
+) -> Any:
+    told = {"help": about, "minimum": minimum, "maximum": maximum, "optional": optional}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +49,14 @@ class GatewaySettings:
     )
     log_format: Literal["text", "json"] = _setting("text", about="how log lines are written")
     embedded: bool = _setting(True, about="use the embedded engine")
+    tls_cert: str = _setting("", about="file with the certificate (PEM) to speak TLS with", optional=True)
+    tls_key: str = _setting("", about="file with its private key, if it is not in the same file", optional=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One server setting, as declared. ``kind`` is the type of its values; ``choices`` is empty unless it is ``choice``."""
+    """One server setting, as declared. ``kind`` is the type of its values; ``choices`` is empty unless it is ``choice``; an
+    ``optional`` text may be empty."""
 
     name: str
     kind: Literal["text", "integer", "boolean", "choice"]
@@ -59,6 +65,7 @@ class Setting:
     minimum: int | None = None
     maximum: int | None = None
     choices: tuple[str, ...] = ()
+    optional: bool = False
 
     @property
     def variable(self) -> str:
@@ -77,7 +84,9 @@ class Setting:
             return f"a whole number from {self.minimum} to {self.maximum}"
         if self.kind == "boolean":
             return "true or false"
-        return choices(self.choices) if self.kind == "choice" else "text without spaces"
+        if self.kind == "choice":
+            return choices(self.choices)
+        return "text without spaces, or empty for none" if self.optional else "text without spaces"
 
     def accepts(self, value: object) -> bool:
         """Whether ``value`` is one of this setting's."""
@@ -89,7 +98,9 @@ class Setting:
             return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
         if not isinstance(value, str):
             return False
-        return value in self.choices if self.kind == "choice" else bool(value) and not any(map(str.isspace, value))
+        if self.kind == "choice":
+            return value in self.choices
+        return bool(value or self.optional) and not any(map(str.isspace, value))
 
     def parse(self, text: str) -> object:
         """``text`` of a variable as a value; the text itself where it is none (``accepts`` then says no)."""
@@ -127,6 +138,7 @@ def _declared(one: Any) -> Setting:
         minimum=one.metadata["minimum"],
         maximum=one.metadata["maximum"],
         choices=tuple(str(choice) for choice in get_args(one.type)),
+        optional=one.metadata["optional"],
     )
 
 

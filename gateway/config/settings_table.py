@@ -37,7 +37,7 @@ def write_table(path: Path) -> tuple[str, ...]:
 
 
 def _default(setting: Setting) -> str:
-    return str(setting.default).lower() if setting.kind == "boolean" else str(setting.default)
+    return str(setting.default).lower() if setting.kind == "boolean" else str(setting.default) or "none"
 
 
 def _about(setting: Setting) -> str:

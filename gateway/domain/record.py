@@ -33,6 +33,8 @@ class RequestRecord(NamedTuple):
     duration_ms: float
     message: str
     """Why it failed, as the caller was told; empty for success."""
+    key: str = ""
+    """The name of the client key that it came with; empty where none was asked for."""
 
 
 def request_data(one: RequestRecord) -> dict[str, object]:
@@ -58,4 +60,5 @@ def request_data(one: RequestRecord) -> dict[str, object]:
         "first_token_ms": None if one.first_token_ms is None else round(one.first_token_ms, 1),
         "duration_ms": round(one.duration_ms, 1),
         "message": one.message,
+        "key": one.key,
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.domain.record import RequestRecord
 from gateway.errors import JournalUnreadable
-from gateway.telemetry.journal_table import LAYOUT, NAMES, opened_to_read, record_of
+from gateway.telemetry.journal_table import LAYOUT, kept_names, opened_to_read, record_of
 from gateway.telemetry.layout import UnknownLayout, is_there, laid_out
 
 
@@ -54,8 +54,9 @@ class JournalFileReader:
                 if not laid_out(connection, layout=LAYOUT):
                     return ()
                 # The clauses are written above; what was asked for is only ever among the values.
-                rows = connection.execute(f"SELECT {NAMES} FROM requests {clauses}", values).fetchall()  # noqa: S608
-            return tuple(map(record_of, rows))
+                names = kept_names(connection)
+                rows = connection.execute(f"SELECT {', '.join(names)} FROM requests {clauses}", values).fetchall()  # noqa: S608
+            return tuple(record_of(row, names=names) for row in rows)
         except (sqlite3.Error, OSError, UnknownLayout, ValueError, TypeError) as exc:
             raise JournalUnreadable(
                 f"the request journal {self._path} cannot be read: {exc}",

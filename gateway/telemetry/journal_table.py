@@ -45,10 +45,14 @@ _COLUMNS: Final = (
     ("duration_ms", "REAL NOT NULL"),
     ("message", "TEXT NOT NULL"),
 )
-NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
+_ADDED: Final = (("key", "TEXT NOT NULL DEFAULT ''"),)
+"""Columns that came later, at the end of a record: a file without them gets them from the first gateway that writes to it, and an
+older version that meets them leaves them at their default. Nothing else of the layout changes with them."""
+_ALL: Final = (*_COLUMNS, *_ADDED)
+NAMES: Final = tuple(name for name, _ in _ALL)
 
-_CREATE: Final = f"CREATE TABLE requests (seq INTEGER PRIMARY KEY, {', '.join(map(' '.join, _COLUMNS))})"
-_INSERT: Final = f"INSERT INTO requests ({NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  (our names)
+_CREATE: Final = f"CREATE TABLE requests (seq INTEGER PRIMARY KEY, {', '.join(map(' '.join, _ALL))})"
+_INSERT: Final = f"INSERT INTO requests ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(_ALL))})"  # noqa: S608  (our names)
 
 _BUSY_TIMEOUT_S: Final = 1.0
 _BUSY_PAUSE_S: Final = 0.01
@@ -67,6 +71,7 @@ def opened_to_write(path: Path) -> sqlite3.Connection:
     try:
         if not laid_out(connection, layout=LAYOUT):
             _lay_out(connection)
+        _bring_up_to_date(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
         connection.close()
@@ -133,12 +138,19 @@ def _row(record: RequestRecord, *, text: Callable[[str], str], redactor: Redacto
         _number(record.first_token_ms),
         _number(record.duration_ms) or 0.0,
         _text(record.message, redactor=redactor, most=MOST_MESSAGE),
+        text(record.key),
     )
 
 
-def record_of(row: Row) -> RequestRecord:
-    """The record of a row with the columns ``NAMES``."""
-    told = dict(zip((name for name, _ in _COLUMNS), row, strict=True))
+def kept_names(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """The columns of a record that the file has: all, or those that were there when it was last written to."""
+    there = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('requests')")}
+    return tuple(name for name in NAMES if name in there)
+
+
+def record_of(row: Row, *, names: Sequence[str] = NAMES) -> RequestRecord:
+    """The record of a row with the columns ``names``."""
+    told = dict(zip(names, row, strict=True))
     attempts = tuple(
         AttemptFacts(model=model, failure=failure, status=status, ms=ms)
         for model, failure, status, ms in orjson.loads(told.pop("attempts"))
@@ -155,6 +167,18 @@ def _lay_out(connection: sqlite3.Connection) -> None:
         if not laid_out(connection, layout=LAYOUT):
             connection.execute(_CREATE)
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Add the columns that came later; another process may be doing the same."""
+    if len(kept_names(connection)) == len(_ALL):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        there = kept_names(connection)
+        for name, kind in _ADDED:
+            if name not in there:
+                connection.execute(f"ALTER TABLE requests ADD COLUMN {name} {kind}")
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

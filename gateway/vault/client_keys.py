@@ -127,6 +127,7 @@ class ClientKeys:
             raise BadRequest(
                 f"{name_or_id} comes from the environment", hint="take it out there and restart the gateway"
             )
+        make_folder(self.path.parent)
         with editing(self.path):
             kept = self._read().kept
             found = kept.get(name_or_id) or next(

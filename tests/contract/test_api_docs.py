@@ -21,6 +21,7 @@ from fakes import faults
 from fakes.ollama import FakeOllama
 from fakes.replies import Reply, ToolCall
 from gateway.api import app, model_routes
+from gateway.api.doors import FORWARDED
 from gateway.api.messages_errors import messages_error
 from gateway.backend.router import REQUEST_FIELDS
 from gateway.compose import serving
@@ -388,7 +389,8 @@ def test_every_path_that_is_not_offered_is_named() -> None:
 
 def test_every_header_is_named() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "gateway" / "api").glob("*.py"))
-    headers = set(re.findall(r"\"(x-[a-z]+-[a-z-]+|request-id|retry-after)\"", sources)) - {"x-accel-buffering"}
+    headers = set(re.findall(r"\"(x-[a-z]+-[a-z-]+|request-id|retry-after|authorization|www-authenticate)\"", sources))
+    headers -= {"x-accel-buffering", *(name.decode() for name in FORWARDED)}
     told = {
         name.partition(":")[0]
         for row in (*table("### Request headers"), *table("### Answer headers"))

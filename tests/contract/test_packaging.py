@@ -243,6 +243,12 @@ def test_compose_publishes_to_this_host_alone_and_waits_for_ollama() -> None:
     assert "ports" not in services["ollama"]
 
 
+def test_compose_does_not_start_without_the_first_keys() -> None:
+    variables = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["rolegate"]["environment"]
+    for name in ("ROLEGATE_CLIENT_KEY", "ROLEGATE_ADMIN_KEY"):
+        assert variables[name].startswith(f"${{{name}:?")
+
+
 def test_the_image_looks_for_ollama_where_compose_puts_it() -> None:
     layer = json.loads((ROOT / "docker" / "user_models.json").read_text())
     assert layer["local_providers"]["ollama"] == {"kind": "ollama", "url": "http://ollama:11434"}

@@ -9,7 +9,8 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.http_protocol import CALLER, MAX_HEAD_BYTES, Caller, bounded_protocol
+from gateway.api.http_protocol import CALLER, HEAD_S, MAX_HEAD_BYTES, Caller, bounded_protocol
+from gateway.api.reply import BODY_S
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -20,10 +21,17 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def served(serve: ASGIApp = app, *, max_connections: int = 100, idle_s: int = 5) -> AsyncIterator[int]:
+async def served(
+    serve: ASGIApp = app,
+    *,
+    max_connections: int = 100,
+    idle_s: int = 5,
+    head_s: float = HEAD_S,
+    body_s: float = BODY_S,
+) -> AsyncIterator[int]:
     config = uvicorn.Config(
         serve,
-        http=bounded_protocol(max_connections=max_connections),
+        http=bounded_protocol(max_connections=max_connections, head_s=head_s, body_s=body_s),
         lifespan="off",
         log_config=None,
         ws="none",
@@ -266,3 +274,68 @@ async def test_many_whole_answers_at_once_reach_each_caller_and_none_is_lost_whe
         for number, (reader, writer) in enumerate(callers):
             assert (await reader.read()).endswith(b'\r\n\r\n"/%d"' % number)
             writer.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(b"", 0), (b"GET / HTTP/1.1\r\nHost: a\r\nX: ", 408), (HELLO + b"GET / HT", 408)],
+    ids=["nothing", "half a head", "half of a second head"],
+)
+async def test_a_head_that_does_not_come_is_not_waited_for(data: bytes, status: int) -> None:
+    async with served(head_s=0.5) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        whole = await reader.read()
+        writer.close()
+    last = whole[whole.rfind(b"HTTP/1.1 ") :]
+    assert (int(last.split()[1]) if last else 0) == status
+    if status:
+        error = orjson.loads(last.partition(b"\r\n\r\n")[2])["error"]
+        assert (error["code"], error["message"]) == (
+            "request_timeout",
+            "the head of the request did not arrive within 0.5 s",
+        )
+
+
+async def test_a_head_that_came_in_time_is_not_cut_off_later() -> None:
+    async with served(head_s=0.5) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(HELLO[:9])
+            await writer.drain()
+            writer.write(HELLO[9:])
+            assert (await reader.readuntil(b"ok")).endswith(b"ok")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.7)
+        writer.close()
+
+
+async def test_the_rest_of_a_body_that_was_answered_already_is_not_waited_for_long() -> None:
+    async with served(body_s=0.05) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{")
+        assert (await reader.read()).endswith(b"ok")
+        writer.close()
+
+
+async def test_a_body_that_comes_after_its_answer_leaves_the_connection_open() -> None:
+    async with served(body_s=0.5) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n{")
+        await reader.readuntil(b"ok")
+        writer.write(b"  }")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.7)
+        writer.write(HELLO)
+        assert (await reader.readuntil(b"ok")).endswith(b"ok")
+        writer.close()
+
+
+async def test_empty_lines_are_no_sign_of_life() -> None:
+    async with served(idle_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HELLO)
+        await reader.readuntil(b"ok")
+        writer.write(b"\r\n\r\n")
+        assert await reader.read() == b""
+        writer.close()

@@ -121,7 +121,7 @@ def test_the_list_is_filtered(
 
 
 def test_one_request_is_shown_in_full(rolegate: Rolegate, state: Path, then_s: float) -> None:
-    record = a_failed_record("req-7", time_s=then_s, stream=True, fallback_reason="timeout")
+    record = a_failed_record("req-7", time_s=then_s, stream=True, fallback_reason="timeout", key="ci")
     remember(state, a_record(time_s=then_s), record)
     code, out, err = rolegate("requests", "req-7")
     assert (code, err) == (0, "")
@@ -130,6 +130,7 @@ def test_one_request_is_shown_in_full(rolegate: Rolegate, state: Path, then_s: f
         f"  at  {time.strftime('%Y-%m-%d', time.gmtime(then_s))} 12:00:00 +0000",
         "  asked  chat of planner  as a stream",
         "  answered by  nobody",
+        "  with the key  ci",
         "  fell back for  timeout",
         "  generation  1",
         "  tokens  - in, - out",
@@ -208,6 +209,7 @@ def test_the_data_of_a_request_has_its_documented_shape() -> None:
         "first_token_ms",
         "duration_ms",
         "message",
+        "key",
     ]
     assert shape["first_token_ms"] == 1.3
     assert shape["attempts"][0] == {"model": "ollama:llama3.1:8b", "class": "timeout", "status": None, "ms": 2000.0}

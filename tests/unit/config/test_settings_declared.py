@@ -20,6 +20,8 @@ def test_every_setting_has_a_flag_a_variable_and_a_sentence() -> None:
         "shutdown_grace_s": ("--shutdown-grace-s", "ROLEGATE_SHUTDOWN_GRACE_S", "integer", 30),
         "log_format": ("--log-format", "ROLEGATE_LOG_FORMAT", "choice", "text"),
         "embedded": ("--embedded/--no-embedded", "ROLEGATE_EMBEDDED", "boolean", True),
+        "tls_cert": ("--tls-cert", "ROLEGATE_TLS_CERT", "text", ""),
+        "tls_key": ("--tls-key", "ROLEGATE_TLS_KEY", "text", ""),
     }
     assert all(one.help for one in SETTINGS.values())
 

@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             (
                 '1: gateway["a.b"]: found the unknown key "a.b"; allowed: body_limit_bytes, embedded, expose_models, host, '
-                "hot_swap, log_format, max_connections, port, shutdown_grace_s"
+                "hot_swap, log_format, max_connections, port, shutdown_grace_s, tls_cert, tls_key"
             )
         ],
     ),

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.api.app import build_app
+from gateway.api.costs import Costs
 from gateway.api.guard import Guard
 from gateway.api.model_routes import ModelRoutes
 from gateway.api.requests import Requests
@@ -134,6 +135,12 @@ async def an_admin_gateway(
     requests = Requests(
         reader=journal_reader_of(workspace.state_folder), state=journal_of(workspace.state_folder, redactor=redactor)
     )
+    costs = Costs(
+        reader=journal_reader_of(workspace.state_folder),
+        state=journal_of(workspace.state_folder, redactor=redactor),
+        as_if=parts.price_as_if,
+        clock=clock,
+    )
     async with a_relay() as relay:
         app = build_app(
             relay=relay,
@@ -150,7 +157,11 @@ async def an_admin_gateway(
             explainer=LiveExplainer(
                 controller=controller, switchboard=switchboard, probe=SteadyMachine(), read=workspace.read_again
             ),
-            more_routes=[Route("/admin/v1/requests", requests.recent), *models.routes()],
+            more_routes=[
+                Route("/admin/v1/requests", requests.recent),
+                Route("/admin/v1/costs", costs.show),
+                *models.routes(),
+            ],
         )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ADDRESS) as client:
             if started:

@@ -11,7 +11,7 @@ from builders import a_provider
 from gateway.domain.capabilities import FEATURE_FIELDS
 from gateway.domain.model import Lane, ModelRef, Provider, ProviderKind
 from gateway.domain.plan import Deployment, RolePlan, Via
-from gateway.domain.ports import CompletionBackend, Endpoint, KeySource
+from gateway.domain.ports import CloudGate, CompletionBackend, Endpoint, KeySource
 from gateway.domain.role import Deadlines, Task
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
@@ -140,6 +140,7 @@ async def a_relay(
     keys: KeySource | None = None,
     breakers: Breakers | None = None,
     observer: Observer | None = None,
+    gate: CloudGate | None = None,
 ) -> AsyncIterator[Relay]:
     clock = SystemClock()
     connections = Connections(clock=clock)
@@ -152,6 +153,7 @@ async def a_relay(
         clock=clock,
         breakers=breakers or Breakers(),
         observer=observer,
+        gate=gate,
     )
     try:
         yield relay

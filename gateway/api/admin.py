@@ -22,14 +22,16 @@ from gateway.runtime.controller import Controller
 from gateway.runtime.status import live_plan, live_status
 from gateway.runtime.swap import Switchboard
 
+Told = Callable[[], list[dict[str, object]]]
+
 USUAL: Final = 20
 MOST: Final = 1_000
 LOOK_LIMIT_BYTES: Final = 64 << 10
 
 
 class Admin:
-    """``doors`` tells who may come in. ``state_folder`` is told with the status, so that commands know whose gateway they found;
-    ``None`` where there is none."""
+    """``doors`` tells who may come in, and ``spending`` what clouds have cost, provider by provider. ``state_folder`` is told
+    with the status, so that commands know whose gateway they found; ``None`` where there is none."""
 
     def __init__(
         self,
@@ -38,12 +40,14 @@ class Admin:
         switchboard: Switchboard,
         doors: Callable[[], Mapping[str, object]],
         cloud: CloudTally | None = None,
+        spending: Told = list,
         state_folder: Path | None = None,
     ) -> None:
         self._controller = controller
         self._switchboard = switchboard
         self._doors = doors
         self._cloud = cloud or CloudTally(None)
+        self._spending = spending
         self._state_folder = None if state_folder is None else str(state_folder.absolute())
 
     async def status(self, request: Request) -> Response:
@@ -54,6 +58,7 @@ class Admin:
                 **status,
                 "doors": self._doors(),
                 "cloud": self._cloud.data(),
+                "spending": self._spending(),
                 "config_folder": folder,
                 "state_folder": self._state_folder,
             }

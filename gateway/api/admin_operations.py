@@ -5,6 +5,7 @@ from typing import Final
 from gateway.api.admin_edit_operations import EDIT_OPERATIONS
 from gateway.api.admin_operation import BODY, FLAG, ROLE, VAULT, Operation, Parameter, Refusals
 from gateway.api.admin_schemas import EPOCH_S, Schema
+from gateway.domain.cost import By
 from gateway.errors import (
     BadRequest,
     ConfigInvalid,
@@ -172,6 +173,34 @@ OPERATIONS: Final = (
             Parameter(name="role", place="query", about="only those of this role"),
             Parameter(name="since", place="query", about="only those that arrived since", schema=EPOCH_S),
             Parameter(name="before", place="query", about="a request id: only those that ended before it"),
+        ),
+        refusals=(BadRequest, JournalUnreadable),
+    ),
+    Operation(
+        method="GET",
+        path="/admin/v1/costs",
+        id="costs",
+        about="What the answers of the last days cost, summed by role, model, provider or day.",
+        detail="In US dollars. Days are those of UTC.",
+        answers={200: "Costs"},
+        parameters=(
+            Parameter(
+                name="days",
+                place="query",
+                about="of so many days, today included; 30 when absent",
+                schema={"type": "integer", "minimum": 1, "maximum": 400},
+            ),
+            Parameter(
+                name="by",
+                place="query",
+                about="one line for each of these; role when absent",
+                schema={"type": "string", "enum": [one.value for one in By]},
+            ),
+            Parameter(
+                name="as",
+                place="query",
+                about="a cloud model: also what local answers would have cost at its price",
+            ),
         ),
         refusals=(BadRequest, JournalUnreadable),
     ),

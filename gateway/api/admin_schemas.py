@@ -7,6 +7,7 @@ from typing import Any, Final
 from gateway.config.bundle import FORMAT
 from gateway.config.json_schema import json_schemas
 from gateway.domain.capabilities import CAPABILITY_FIELDS
+from gateway.domain.cost import By
 from gateway.domain.failure import FailureClass
 from gateway.domain.generation_record import Outcome
 from gateway.domain.model import Lane, ProviderKind
@@ -170,6 +171,18 @@ def _generations() -> dict[str, Schema]:
             swaps=list_of(ref("Generation")),
             cloud=answer(requests=COUNT, last_s=or_null(EPOCH_S)),
             doors=answer(open_on_loopback=YES_OR_NO, keys=list_of(key)),
+            spending=list_of(ref("Spending")),
+        ),
+        "Spending": answer(
+            provider=TEXT,
+            today_usd=NUMBER,
+            month_usd=NUMBER,
+            unpriced_requests=COUNT,
+            daily_usd=or_null(NUMBER),
+            monthly_usd=or_null(NUMBER),
+            left_today_usd=or_null(NUMBER),
+            left_month_usd=or_null(NUMBER),
+            closed={"type": "string", "description": "why it is not asked any more; empty while it is"},
         ),
         "Provider": provider,
         "Generations": answer(generations=list_of(ref("Generation"))),
@@ -267,12 +280,34 @@ def _requests() -> dict[str, Schema]:
         fallback_reason=TEXT,
         prompt_tokens=or_null(COUNT),
         completion_tokens=or_null(COUNT),
+        cached_tokens=or_null(COUNT),
+        reasoning_tokens=or_null(COUNT),
+        cost_usd=or_null(NUMBER),
         first_token_ms=or_null(MS),
         duration_ms=MS,
         message=TEXT,
         key=TEXT,
     )
-    return {"Requests": answer(requests=list_of(request), dropped=COUNT)}
+    line = answer(
+        cloud_requests=COUNT,
+        local_requests=COUNT,
+        prompt_tokens=COUNT,
+        completion_tokens=COUNT,
+        cost_usd={**or_null(NUMBER), "description": "of cloud answers; null where none of it is known"},
+        unpriced_requests={**COUNT, "description": "cloud answers that are not in cost_usd"},
+        as_if_usd={**or_null(NUMBER), "description": "what local answers would have cost at the price of as"},
+        uncounted_requests={**COUNT, "description": "local answers that are not in as_if_usd"},
+    )
+    named = {**line, "properties": {**{one.value: TEXT for one in By}, **line["properties"]}}
+    costs = answer(
+        since={"type": "string", "format": "date"},
+        days={"type": "integer", "minimum": 1},
+        by={"type": "string", "enum": [one.value for one in By]},
+        **{"as": or_null(TEXT)},
+        costs=list_of(named),
+        total=line,
+    )
+    return {"Requests": answer(requests=list_of(request), dropped=COUNT), "Costs": costs}
 
 
 def _profiles() -> dict[str, Schema]:

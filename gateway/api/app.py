@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.admin import Admin, History
+from gateway.api.admin import Told as Spending
 from gateway.api.admin_edits import EditThreads
 from gateway.api.admin_errors import problems_error
 from gateway.api.admin_explain import Explainer, Explanations
@@ -79,10 +80,12 @@ def build_app(
     profiles: ProfileShelf | None = None,
     roles: RoleShelf | None = None,
     explainer: Explainer | None = None,
+    spending: Spending = list,
     more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
     """The whole application. ``loopback_only``: callers on this machine need no key, and their Host and Origin are checked.
-    ``guard`` knows the keys of all others; without one nobody else comes in. What else is ``None`` has no routes."""
+    ``guard`` knows the keys of all others; without one nobody else comes in. ``spending`` says for the status what clouds have
+    cost. What else is ``None`` has no routes."""
     keeper = guard or Guard(None)
 
     tally = CloudTally(journal)
@@ -104,6 +107,7 @@ def build_app(
         switchboard=switchboard,
         doors=lambda: keeper.doors(open_here=loopback_only),
         cloud=tally,
+        spending=spending,
         state_folder=state_folder,
     )
     swaps = Swaps(controller=controller)

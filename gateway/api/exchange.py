@@ -30,6 +30,7 @@ CLOUD_HEADERS: Final[tuple[Header, ...]] = ((b"x-rolegate-cloud", b"true"),)
 WISH: Final = b"x-rolegate-cloud"
 """The header by which a caller keeps its request at home."""
 _SHOWN_BYTES: Final = 40
+_DETAILS: Final = frozenset({"prompt_tokens_details", "completion_tokens_details"})
 CALLER_GONE: Final = 499
 """What the log says of a request whose caller went away; nobody is there to be sent it."""
 
@@ -179,6 +180,8 @@ class Exchange:
             message=message,
             key=self.visitor.name,
         )
+        if usage is not None and not _DETAILS.isdisjoint(usage):
+            record = _detailed(record, usage)
         self._journal.record(record)
 
 
@@ -228,6 +231,22 @@ def stays(scope: Scope) -> bool:
             found = value[:_SHOWN_BYTES].decode("latin-1")
             raise BadRequest(f'the header x-rolegate-cloud is "{found}"; allowed: never', param="x-rolegate-cloud")
     return bool(wished)
+
+
+def _detailed(record: RequestRecord, usage: Mapping[str, object]) -> RequestRecord:
+    """With those parts of the counts that may have a price of their own."""
+    prompt, completion = (_part(usage, "prompt_tokens_details"), _part(usage, "completion_tokens_details"))
+    return record._replace(
+        cached_tokens=_count(prompt, "cached_tokens"),
+        cache_write_tokens=_count(prompt, "cache_creation_tokens"),
+        audio_tokens=_count(prompt, "audio_tokens"),
+        reasoning_tokens=_count(completion, "reasoning_tokens"),
+    )
+
+
+def _part(usage: Mapping[str, object], key: str) -> Mapping[str, object] | None:
+    part = usage.get(key)
+    return part if isinstance(part, Mapping) else None
 
 
 def _count(usage: Mapping[str, object] | None, key: str) -> int | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 import httpx
 
+from gateway.backend.reach import Forbidden
 from gateway.domain.complaint import Complaint, complaint, counted_tokens, failure_class
 from gateway.domain.failure import FailureClass
 from gateway.errors import RolegateError, UpstreamFailed
@@ -119,6 +120,10 @@ def upstream_failed(
     if failure is FailureClass.AUTH:
         # Providers repeat part of the key in their words.
         message = "the provider refused the gateway's key" + (f" (status {status})" if status else "")
+    if failure is FailureClass.TRANSPORT:
+        # LiteLLM says no more than that there is no connection.
+        forbidden = next((one for one in chain if isinstance(one, Forbidden)), None)
+        message = message if forbidden is None else f"no connection: {forbidden}"
     if status is not None and 300 <= status < 400:
         message = "the provider answered with a redirect, which is not followed"
     return UpstreamFailed(

@@ -10,13 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, wraps
 from typing import Any, Final
 
+from gateway.backend.reach import within_reach
+
 _IMPORT_ENVIRONMENT: Final = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_MODE": "PRODUCTION",
+    "DISABLE_AIOHTTP_TRANSPORT": "False",
+    "DISABLE_AIOHTTP_TRUST_ENV": "True",
+    "AIOHTTP_TRUST_ENV": "False",
 }
 """LiteLLM takes these from the process environment alone. Without the first two it fetches files from the network while it
-is imported or used; without the last it loads the first ``.env`` file it finds upwards from where it is installed."""
+is imported or used; without the third it loads the first ``.env`` file it finds upwards from where it is installed. With the
+others as they are here its connections are made where they are watched, and not to a proxy, which could not be told from an
+address that is forbidden."""
 
 LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 """What its log records come from."""
@@ -80,6 +87,7 @@ def load_library() -> Library:
     """
     os.environ.update(_IMPORT_ENVIRONMENT)
     import litellm
+    from litellm.llms.custom_httpx import http_handler
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
     from litellm.llms.openai.common_utils import BaseOpenAILLM
 
@@ -89,6 +97,9 @@ def load_library() -> Library:
     litellm.suppress_debug_info = True  # it prints advice to stdout otherwise
     litellm.DEFAULT_MAX_RETRIES = 0  # an embedding call takes this for a given 0
     warnings.filterwarnings("ignore", _NEVER_BEGUN, RuntimeWarning)
+    http_handler.build_aiohttp_keepalive_socket_factory = within_reach(
+        http_handler.build_aiohttp_keepalive_socket_factory
+    )
     # There is no setting for it: what it builds its HTTP clients with says that they follow redirects, prompt and all.
     for owner, name in (
         (AsyncHTTPHandler, "create_client"),

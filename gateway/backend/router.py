@@ -12,7 +12,9 @@ from gateway.backend.chunks import ends, has_content, plain_chunk
 from gateway.backend.embedding import embedding_arguments, plain_embeddings
 from gateway.backend.errors import upstream_failed
 from gateway.backend.library import Library, load_library
+from gateway.backend.reach import reach_of, reaching
 from gateway.backend.whole import keep_whole
+from gateway.domain.address import Reach
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef
 from gateway.domain.ports import KeySource
@@ -70,13 +72,14 @@ _BEGUN: Final[Mapping[str, object]] = MappingProxyType({})
 class _Call:
     """How one deployment is called. ``silence_s`` is constant because LiteLLM keeps one connection pool per timeout;
     the deadlines of a request are kept here, not by the pool. ``keyed_by`` is the provider whose key goes with it, as it is at
-    the time of the call; empty where none does."""
+    the time of the call; empty where none does. ``reach`` says where its connections may end."""
 
     arguments: Mapping[str, object] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     silence_s: float
     keyed_by: str
     keyed: bool
+    reach: Reach
 
     def with_key(self, key: Secret) -> "_Call":
         """The same call under another key."""
@@ -139,7 +142,8 @@ class LiteLLMBackend:
             "_skip_mcp_handler": True,
             "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
         }
-        upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until, call=call)
+        with reaching(call.reach):
+            upstream = await self._awaited(self._library.module.acompletion(**arguments), until=until, call=call)
         keep_whole(upstream)
         content_seen = False
         chunks = aiter(upstream)
@@ -180,7 +184,8 @@ class LiteLLMBackend:
             "max_retries": 0,
             "timeout": httpx.Timeout(call.silence_s, connect=connect_s),
         }
-        answer = await self._awaited(self._library.module.aembedding(**arguments), until=until, call=call)
+        with reaching(call.reach):
+            answer = await self._awaited(self._library.module.aembedding(**arguments), until=until, call=call)
         return plain_embeddings(answer)
 
     async def close(self) -> None:
@@ -274,6 +279,7 @@ def _call(entry: Mapping[str, object], *, written: Mapping[str, object], router:
         keyed_by=str(_mark(entry)["provider"]) if "api_key" in referred else "",
         # Without an address of its own a deployment is a cloud's, where LiteLLM finds other credentials than a key.
         keyed="api_base" not in arguments or arguments.get("api_key") not in (None, "", _NO_KEY),
+        reach=reach_of(arguments.get("api_base"), local=_mark(entry).get("local") is True),
     )
 
 

@@ -2,17 +2,21 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from gateway.domain.capabilities import Fact, ModelCapabilities, Origin
+from gateway.domain.cost import Price
 
 T = TypeVar("T")
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
 _TEMPLATE_KEY: Final = "sample_spec"
+_ABOVE: Final = re.compile(r"input_cost_per_token_above_(\d{1,5})k_tokens")
+NO_PRICE: Final = Price()
 _CHAT_MODES: Final = frozenset(("chat", "responses"))
 _SOURCE: Final = "LiteLLM's price map"
 
@@ -36,6 +40,8 @@ class CloudFact:
     supports_prefill: bool | None = None
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    price: Price = NO_PRICE
+    """The same prices with the finer ones: of cached tokens, of thinking, of long prompts."""
 
     @property
     def chats(self) -> bool | None:
@@ -140,6 +146,30 @@ def _read_entry(key: str, entry: Mapping[str, object]) -> CloudFact:
         supports_prefill=_flag(entry, "supports_assistant_prefill"),
         input_usd_per_mtok=input_price,
         output_usd_per_mtok=output_price,
+        price=_all_prices(entry),
+    )
+
+
+def _all_prices(entry: Mapping[str, object]) -> Price:
+    floors = {int(found[1]) for name in entry if (found := _ABOVE.fullmatch(name))}
+    above = [(floor * 1000, _prices(entry, f"_above_{floor}k_tokens")) for floor in sorted(floors, reverse=True)]
+    return replace(_prices(entry), above=tuple(above))
+
+
+def _prices(entry: Mapping[str, object], suffix: str = "") -> Price:
+    """Those for prompts of a length; what the map does not say of long ones is as for short ones."""
+
+    def price(name: str) -> float | None:
+        found = _price(entry, f"{name}{suffix}")
+        return _price(entry, name) if found is None else found
+
+    return Price(
+        input_usd_per_mtok=price("input_cost_per_token"),
+        output_usd_per_mtok=price("output_cost_per_token"),
+        cached_usd_per_mtok=price("cache_read_input_token_cost"),
+        cache_write_usd_per_mtok=price("cache_creation_input_token_cost"),
+        reasoning_usd_per_mtok=price("output_cost_per_reasoning_token"),
+        audio_usd_per_mtok=price("input_cost_per_audio_token"),
     )
 
 

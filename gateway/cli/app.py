@@ -7,7 +7,20 @@ from typing import Final
 
 import typer
 
-from gateway.cli import configuration, keys, models, plan, profiles, providers, requests, roles, router, serve, status
+from gateway.cli import (
+    configuration,
+    costs,
+    keys,
+    models,
+    plan,
+    profiles,
+    providers,
+    requests,
+    roles,
+    router,
+    serve,
+    status,
+)
 from gateway.cli.command import USAGE, new_group
 from gateway.cli.console import Console, OutputLost, open_closed_streams
 from gateway.errors import RolegateError
@@ -22,7 +35,8 @@ _EXIT_CODES: Final = """Exit codes: 0 done, 1 unexpected, 2 usage, 3 configurati
 def application() -> typer.Typer:
     """Every command in its group."""
     app = new_group(about=f"An OpenAI-compatible gateway in which a role is a model name.\n\n{_EXIT_CODES}")
-    for room in (serve, plan, models, roles, profiles, providers, configuration, keys, router, requests, status):
+    rooms = (serve, plan, models, roles, profiles, providers, configuration, keys, router, requests, costs, status)
+    for room in rooms:
         room.add_to(app)
     return app
 

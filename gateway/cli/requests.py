@@ -8,6 +8,7 @@ import typer
 from gateway.cli.command import Call, add_command
 from gateway.cli.tables import Cell, Column, Table
 from gateway.cli.times import clock, duration, when
+from gateway.domain.budget import usd_text
 from gateway.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def _nothing(*, failed: bool, role: str | None) -> str:
 
 
 def _table(listed: "Sequence[RequestRecord]", *, empty: str) -> Table:
+    # Who has no clouds need not read a column about what they cost.
+    clouds = any(one.cloud for one in listed)
     return Table(
         columns=(
             Column(title="TIME"),
@@ -79,10 +82,18 @@ def _table(listed: "Sequence[RequestRecord]", *, empty: str) -> Table:
             Column(title="TOKENS", right=True, spare=2),
             Column(title="FIRST", right=True, spare=1),
             Column(title="TOOK", right=True),
+            *((Column(title="COST", right=True),) if clouds else ()),
         ),
-        rows=tuple(_row(one) for one in listed),
+        rows=tuple((*_row(one), *((_cost(one),) if clouds else ())) for one in listed),
         empty=empty,
     )
+
+
+def _cost(one: "RequestRecord") -> str:
+    """What its answer cost, where that came from a cloud."""
+    if one.cost_usd is None and not (one.cloud and one.model):
+        return "-"
+    return usd_text(one.cost_usd)
 
 
 def _row(one: "RequestRecord") -> tuple[Cell | str, ...]:
@@ -138,6 +149,8 @@ def _show(one: "RequestRecord", *, call: Call) -> None:
     if one.generation is not None:
         console.line("generation", str(one.generation), indent=2)
     console.line("tokens", f"{_count(one.prompt_tokens)} in, {_count(one.completion_tokens)} out", indent=2)
+    if one.cloud:
+        console.line("cost", _cost(one), indent=2)
     console.line("first token after", duration(one.first_token_ms), indent=2)
     console.line("took", duration(one.duration_ms), indent=2)
     if one.message:

@@ -9,6 +9,7 @@ from gateway.cli.command import Call, add_command
 from gateway.cli.tables import Cell, Column, Table
 from gateway.cli.taking_up import ADOPTED
 from gateway.cli.times import duration, when
+from gateway.domain.budget import usd_text
 from gateway.errors import GatewayUnreachable
 
 
@@ -49,6 +50,10 @@ def status(call: Call) -> None:
     console.table(_roles(_as_mapping(live.get("roles"))))
     console.text("")
     console.table(_providers(_as_sequence(live.get("providers"))))
+    spending = _as_sequence(live.get("spending"))
+    if spending:
+        console.text("")
+        console.table(_spending(spending))
     for line in _doors(_as_mapping(live.get("doors"))):
         console.line(line)
     swaps = _as_sequence(live.get("swaps"))
@@ -208,6 +213,32 @@ def _providers(providers: Sequence[Any]) -> Table:
             for one in providers
         ),
         empty="no provider is configured",
+    )
+
+
+def _spending(spending: Sequence[Any]) -> Table:
+    return Table(
+        columns=(
+            Column(title="CLOUD COSTS"),
+            Column(title="TODAY", right=True),
+            Column(title="LEFT", right=True),
+            Column(title="THIS MONTH", right=True),
+            Column(title="LEFT", right=True),
+            Column(title="UNPRICED", right=True, spare=1),
+            Column(title="CLOSED", wraps=True),
+        ),
+        rows=tuple(
+            (
+                Cell(text=str(one["provider"]), style="bold"),
+                usd_text(one["today_usd"]),
+                "-" if one["left_today_usd"] is None else usd_text(one["left_today_usd"]),
+                usd_text(one["month_usd"]),
+                "-" if one["left_month_usd"] is None else usd_text(one["left_month_usd"]),
+                f"{one['unpriced_requests']:,}",
+                Cell(text=str(one["closed"] or "-"), style="red" if one["closed"] else ""),
+            )
+            for one in spending
+        ),
     )
 
 

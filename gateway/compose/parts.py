@@ -10,7 +10,9 @@ from typing import Final
 from gateway.catalog.cloud import CloudFacts
 from gateway.catalog.scores import ScoreTable
 from gateway.compose.journal import speed_log_of
+from gateway.compose.prices import PriceList
 from gateway.config.settings import Configuration
+from gateway.domain.cost import Price
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Model, ModelRef, Provider, ProviderKind
 from gateway.domain.ports import Clock, EmbeddedEngine, Endpoint, KeySource, ModelSource, ProviderState
@@ -114,6 +116,7 @@ class Parts:
         self.engine = _engine(configuration, data_folder=data_folder, clock=clock)
         self._cache = CapabilityCache(path=state_folder / CACHE_FILE)
         self._facts = CloudFacts.read()
+        self._prices = PriceList(configuration, facts=self._facts)
         self._scores = ScoreTable.load()
         self._corrections = Corrections(store=self._cache)
         self._speeds = Speeds(speed_log_of(state_folder))
@@ -129,6 +132,19 @@ class Parts:
     def providers(self) -> Mapping[str, Provider]:
         """Those of the live configuration, by name."""
         return self._live.providers
+
+    def price_of(self, reference: str) -> Price | None:
+        """``PriceList.price`` under the live configuration."""
+        return self._live_prices().price(reference)
+
+    def price_as_if(self, reference: str) -> Price:
+        """``PriceList.as_if`` under the live configuration."""
+        return self._live_prices().as_if(reference)
+
+    def _live_prices(self) -> PriceList:
+        if self._prices.configuration is not self._live.configuration:
+            self._prices = PriceList(self._live.configuration, facts=self._facts)
+        return self._prices
 
     def registry_for(self, configuration: Configuration) -> Registry:
         """The live registry if it serves this configuration as well; else one of its own, the same when asked again, which knows

@@ -13,6 +13,7 @@ from typing import Final
 from starlette.routing import Route
 
 from gateway.api.app import build_app
+from gateway.api.costs import Costs
 from gateway.api.doors import LOGGER as DOOR_LOG
 from gateway.api.exchange import LOGGER as REQUEST_LOG
 from gateway.api.guard import Guard
@@ -35,12 +36,13 @@ from gateway.compose.listening import MAX_CONNECTIONS, Server, bind, loop_factor
 from gateway.compose.parts import Parts, SystemClock, missing_models
 from gateway.compose.profiles import ProfileDesk
 from gateway.compose.role_desk import RoleDesk
+from gateway.compose.spending import spending_of
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.atomic import write_atomically
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Deployment, RolePlan
-from gateway.domain.ports import Discovery
+from gateway.domain.ports import CloudGate, Discovery
 from gateway.domain.role import Task
 from gateway.embedded.pull import PullProgress
 from gateway.errors import RolegateError
@@ -58,6 +60,7 @@ from gateway.resources import HostProbe
 from gateway.runtime.controller import Controller
 from gateway.runtime.effects import Effects
 from gateway.runtime.generation import Generation
+from gateway.runtime.spending import Spending
 from gateway.runtime.swap import Switchboard
 from gateway.telemetry.logs import Redactor, logging_to
 from gateway.vault.client_key import Scope as KeyScope
@@ -184,9 +187,13 @@ class _Serving:
             clock=self._clock,
             log=self._generations,
         )
-        relay = canary.relay = self._relay(parts, following=following, ollama=ollama, observer=controller)
+        reader = journal_reader_of(self._workspace.state_folder)
+        spending = await spending_of(parts, journal=self._journal, reader=reader, clock=self._clock)
+        relay = canary.relay = self._relay(
+            parts, following=following, ollama=ollama, observer=controller, gate=spending
+        )
         routes = self._admin_routes(parts, following=following, controller=controller, ollama=ollama)
-        server = self._server(relay=relay, controller=controller, more_routes=routes)
+        server = self._server(relay=relay, controller=controller, spending=spending, more_routes=routes)
         self._journal.start()
         try:
             async with _beside(self._come_up(server, relay=relay, controller=controller), server=server):
@@ -214,7 +221,9 @@ class _Serving:
             unload=following.unload,
         )
 
-    def _server(self, *, relay: Relay, controller: Controller, more_routes: Sequence[Route]) -> Server:
+    def _server(
+        self, *, relay: Relay, controller: Controller, spending: Spending, more_routes: Sequence[Route]
+    ) -> Server:
         settings = self._configuration.gateway
         app = build_app(
             relay=relay,
@@ -224,7 +233,8 @@ class _Serving:
             loopback_only=is_loopback_host(settings.host),
             state_folder=self._workspace.state_folder,
             guard=Guard(self._client_keys, clock=self._clock),
-            journal=self._journal,
+            journal=spending,
+            spending=spending.data,
             generations=self._generations,
             profiles=ProfileDesk(self._workspace, active=lambda: controller.configuration.profile),
             roles=RoleDesk(self._workspace),
@@ -247,7 +257,9 @@ class _Serving:
     def _admin_routes(
         self, parts: Parts, *, following: Following, controller: Controller, ollama: OllamaLane
     ) -> list[Route]:
-        requests = Requests(reader=journal_reader_of(self._workspace.state_folder), state=self._journal)
+        reader = journal_reader_of(self._workspace.state_folder)
+        requests = Requests(reader=reader, state=self._journal)
+        costs = Costs(reader=reader, state=self._journal, as_if=parts.price_as_if, clock=self._clock)
         models = ModelRoutes(
             keeping=live_keeping(
                 parts=parts,
@@ -260,7 +272,11 @@ class _Serving:
                 parts=parts, probe=HostProbe(), controller=controller, switchboard=self._switchboard
             ),
         )
-        return [Route("/admin/v1/requests", requests.recent), *models.routes()]
+        return [
+            Route("/admin/v1/requests", requests.recent),
+            Route("/admin/v1/costs", costs.show),
+            *models.routes(),
+        ]
 
     async def _come_up(self, server: Server, *, relay: Relay, controller: Controller) -> None:
         """Listen first, so that health checks are answered while the first plan is made; then greet, and watch from then on."""
@@ -326,7 +342,9 @@ class _Serving:
             return f"{plan.deployments[0].ref} answered {name} in {elapsed_ms:.0f} ms"
         return ""
 
-    def _relay(self, parts: Parts, *, following: Following, ollama: OllamaLane, observer: Observer) -> Relay:
+    def _relay(
+        self, parts: Parts, *, following: Following, ollama: OllamaLane, observer: Observer, gate: CloudGate
+    ) -> Relay:
         endpoints = following.endpoints
         return Relay(
             lanes={
@@ -338,6 +356,7 @@ class _Serving:
             breakers=self._breakers,
             observer=observer,
             refusals=parts.registry.corrections,
+            gate=gate,
         )
 
     def _seen(self, discovery: Discovery) -> None:

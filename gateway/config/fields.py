@@ -37,10 +37,11 @@ def _scheme_added(value: object) -> str:
     if not isinstance(value, str) or "://" in value or not value.strip():
         return ""
     candidate = f"http://{value.strip()}"
-    return candidate if _is_url(candidate) else ""
+    return candidate if is_url(candidate) else ""
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether ``text`` is an address of a server and nothing else, that every reader of it reads alike."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -52,11 +53,13 @@ def _is_url(text: str) -> bool:
         or any(one.isspace() or not one.isprintable() for one in text)
     ):
         return False
-    return port != 0 and not (parts.username or parts.password or parts.query or parts.fragment)
+    if "@" in parts.netloc or "\\" in text:
+        return False
+    return port != 0 and not (parts.query or parts.fragment)
 
 
 def _url(text: str) -> str:
-    if not _is_url(text):
+    if not is_url(text):
         raise PydanticCustomError("url", "not a URL")
     return text.rstrip("/")
 

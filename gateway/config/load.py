@@ -14,6 +14,7 @@ from gateway.config.environ import Environment
 from gateway.config.layers import FolderFiles, scan
 from gateway.config.merge import Layer, Merged, Overlay, Source, merge
 from gateway.config.migrate import current, old_form_warning, read_current
+from gateway.config.outgoing import outgoing_findings
 from gateway.config.profiles import ActiveProfile
 from gateway.config.schema import FILE_KEYS, ConfigFile, ProfileFile
 from gateway.config.settings import Configuration, Overrides, overrides
@@ -287,7 +288,11 @@ def _whole(files: _Files, stacks: _Stacks, chain: Sequence[str]) -> _Whole:
     doubts: list[Problem] = []
     judged = not files.on_disk.problems and not (files.problems and tuple(chain) == files.chain) and stack.complete
     if judged:
-        for finding in (*findings(merged.values), *unenforced_settings(merged.values)):
+        for finding in (
+            *findings(merged.values),
+            *outgoing_findings(merged.values),
+            *unenforced_settings(merged.values),
+        ):
             problem = _located(finding, merged, documents, files.folder)
             (doubts if finding.doubtful else problems).append(problem)
     return _Whole(merged=merged, problems=tuple(problems), doubts=tuple(doubts), judged=judged)

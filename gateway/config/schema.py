@@ -19,6 +19,7 @@ from gateway.config.entry import Entry
 from gateway.config.fields import Allowed
 from gateway.config.parameters import ParametersEntry
 from gateway.config.settings import SETTINGS, EmbeddedModel, Setting
+from gateway.domain.budget import Budget
 from gateway.domain.capabilities import FEATURE_FIELDS, Fact, ModelCapabilities, Origin
 from gateway.domain.model import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S
 from gateway.domain.resources import GB
@@ -256,19 +257,35 @@ class CloudModelEntry(Entry):
     """What the operator declares of one cloud model; ``{}`` leaves everything to what LiteLLM knows."""
 
     capabilities: CapabilitiesEntry | None = None
-    input_usd_per_mtok: of.Price | None = None
-    output_usd_per_mtok: of.Price | None = None
+    input_usd_per_mtok: of.Price | None = Field(default=None, description="US dollars for 10^6 tokens of a prompt")
+    output_usd_per_mtok: of.Price | None = Field(default=None, description="US dollars for 10^6 tokens of an answer")
+    cached_usd_per_mtok: of.Price | None = Field(
+        default=None, description="US dollars for 10^6 tokens of a prompt that the provider had cached"
+    )
+
+
+class BudgetEntry(Entry):
+    """What a cloud provider may cost. Answers of models whose price is unknown cannot be counted."""
+
+    daily_usd: of.Price | None = Field(default=None, description="US dollars from midnight to midnight, UTC")
+    monthly_usd: of.Price | None = Field(default=None, description="US dollars in a month, UTC")
+
+    def to_domain(self) -> Budget:
+        return Budget(**self.given())
 
 
 class CloudProviderEntry(Entry):
     """A cloud API."""
 
-    api_endpoint: of.Url | None = None
+    api_endpoint: of.Url | None = Field(
+        default=None, description="https only, but to this machine; LiteLLM's own address when absent"
+    )
     models: dict[of.ModelName, CloudModelEntry | None] | None = None
     lane: Literal["openai", "litellm"] | None = None
     litellm_provider: of.LiteLLMName | None = Field(
         default=None, description="the provider's name in LiteLLM, where it is not this provider's own"
     )
+    budget: BudgetEntry | None = Field(default=None, description="no cloud use of it beyond that; no limit when absent")
     max_parallel: of.Parallel | None = Field(default=None, description="requests at once; no limit when absent")
     queue: of.Queue | None = Field(default=None, description=f"requests that may wait; {DEFAULT_QUEUE} when absent")
     queue_wait_s: of.Seconds | None = Field(

@@ -227,6 +227,7 @@ class CloudModel:
     capabilities: ModelCapabilities
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    cached_usd_per_mtok: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,7 @@ def _cloud(name: str, entry: CloudProviderEntry, environment: Environment) -> Pr
         max_parallel=entry.max_parallel,
         queue=DEFAULT_QUEUE if entry.queue is None else entry.queue,
         queue_wait_s=DEFAULT_QUEUE_WAIT_S if entry.queue_wait_s is None else entry.queue_wait_s,
+        budget=None if entry.budget is None else entry.budget.to_domain(),
         litellm_name=entry.litellm_provider or name.replace("-", "_"),
         key_variable=key_variable(name),
         has_key=environment.provider_key(name) is not None,
@@ -186,4 +187,5 @@ def _cloud_model(provider: str, name: str, entry: CloudModelEntry) -> CloudModel
         capabilities=(entry.capabilities or CapabilitiesEntry()).to_domain(),
         input_usd_per_mtok=entry.input_usd_per_mtok,
         output_usd_per_mtok=entry.output_usd_per_mtok,
+        cached_usd_per_mtok=entry.cached_usd_per_mtok,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from gateway.domain.budget import Budget
 from gateway.domain.capabilities import ModelCapabilities
 from gateway.domain.lesson import FailedLoad
 from gateway.domain.memory import Architecture
@@ -47,7 +48,8 @@ class Provider:
     ``on_this_host`` says that its models take this machine's memory; elsewhere ``memory_bytes`` and ``vram_bytes`` are the
     operator's word, or ``None``. ``key_variable`` names the environment variable that holds its key; ``has_key`` says
     whether one is known. ``max_parallel`` requests are sent at once (``None``: no limit), ``queue`` more wait, for at most
-    ``queue_wait_s``. ``litellm_name`` is the provider's name in LiteLLM (``openai``, ``anthropic``, …).
+    ``queue_wait_s``. ``litellm_name`` is the provider's name in LiteLLM (``openai``, ``anthropic``, …). ``budget`` is what a
+    cloud may cost (``None``: no limit).
     """
 
     name: str
@@ -63,6 +65,7 @@ class Provider:
     litellm_name: str = ""
     key_variable: str = ""
     has_key: bool = False
+    budget: Budget | None = None
 
     @property
     def cloud(self) -> bool:

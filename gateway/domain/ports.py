@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.domain.cost import DaySum
 from gateway.domain.generation_record import GenerationRecord
 from gateway.domain.keeping import Held, LoadReport, UnloadReport
 from gateway.domain.model import Model, ModelRef, Provider
@@ -185,6 +186,14 @@ class CompletionBackend(Protocol):
         """Discard the Router and what it left behind in LiteLLM's globals."""
 
 
+class CloudGate(Protocol):
+    """Whether clouds may be asked now."""
+
+    def closed(self, provider: str) -> str:
+        """Why nothing more goes to this cloud for the time being, in words for the caller; empty while it may. Asked for every
+        request that a cloud could answer: must return at once and never raise."""
+
+
 class Journal(Protocol):
     """Where requests are remembered."""
 
@@ -221,6 +230,9 @@ class JournalReader(Protocol):
 
     def find(self, request_id: str) -> RequestRecord | None:
         """The newest request with that id; callers may choose ids, and choose one twice."""
+
+    def sums(self, *, since_day: int) -> Sequence[DaySum]:
+        """What was answered on that day (``day_of``) and later."""
 
 
 class SpeedLog(Protocol):

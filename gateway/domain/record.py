@@ -35,6 +35,14 @@ class RequestRecord(NamedTuple):
     """Why it failed, as the caller was told; empty for success."""
     key: str = ""
     """The name of the client key that it came with; empty where none was asked for."""
+    cached_tokens: int | None = None
+    """Of the prompt, as upstream counted them, where it did; so are the next three."""
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    """Of the answer."""
+    cost_usd: float | None = None
+    """What a cloud's answer cost; ``None`` where that is unknown, and for local answers."""
 
 
 def request_data(one: RequestRecord) -> dict[str, object]:
@@ -57,6 +65,9 @@ def request_data(one: RequestRecord) -> dict[str, object]:
         "fallback_reason": one.fallback_reason,
         "prompt_tokens": one.prompt_tokens,
         "completion_tokens": one.completion_tokens,
+        "cached_tokens": one.cached_tokens,
+        "reasoning_tokens": one.reasoning_tokens,
+        "cost_usd": None if one.cost_usd is None else round(one.cost_usd, 9),
         "first_token_ms": None if one.first_token_ms is None else round(one.first_token_ms, 1),
         "duration_ms": round(one.duration_ms, 1),
         "message": one.message,

@@ -8,6 +8,7 @@ from gateway.catalog.cloud import CloudFact
 from gateway.catalog.names import ModelIdentity
 from gateway.config.settings import CloudModel
 from gateway.domain.capabilities import NOTHING_KNOWN
+from gateway.domain.cost import Price, Usage, cost_usd, declared_over
 from gateway.domain.model import Model, Provider
 from gateway.domain.ports import ProviderState
 from gateway.registry.enrich import Enricher, Found
@@ -42,8 +43,27 @@ class CloudSource:
         if not self._models:
             return ProviderState(provider=self._provider, up=True), ()
         models = await asyncio.to_thread(lambda: [self._enricher.model(self._found(one)) for one in self._models])
-        warnings = (self._facts.problem,) if self._facts.problem else ()
+        warnings = tuple(filter(None, (self._facts.problem, self._uncounted())))
         return ProviderState(provider=self._provider, up=True, warnings=warnings), models
+
+    def _uncounted(self) -> str:
+        """What the budget cannot count, as a warning; empty where it counts all."""
+        name, budget = self._provider.name, self._provider.budget
+        if budget is None or (budget.daily_usd is None and budget.monthly_usd is None):
+            return ""
+        unknown = [one.name for one in self._models if not self._counts(one)]
+        if not unknown:
+            return ""
+        return (
+            f"the budget of {name} cannot count what {', '.join(unknown)} costs: no price is known;"
+            f" declare input_usd_per_mtok and output_usd_per_mtok under cloud_providers.{name}.models"
+        )
+
+    def _counts(self, one: CloudModel) -> bool:
+        """Whether the cost of its answers is known."""
+        fact = self._facts.facts(litellm_name=self._provider.litellm_name, model=one.name)
+        usage = Usage(prompt=1, completion=0 if fact is not None and fact.embeds else 1)
+        return cost_usd(usage, price_of(one, provider=self._provider, facts=self._facts)) is not None
 
     def _found(self, one: CloudModel) -> Found:
         fact = self._facts.facts(litellm_name=self._provider.litellm_name, model=one.name)
@@ -58,6 +78,17 @@ class CloudSource:
             catalog=fact.capabilities() if fact is not None else NOTHING_KNOWN,
             cost_usd_per_mtok=_cost(one, fact),
         )
+
+
+def price_of(one: CloudModel, *, provider: Provider, facts: PriceMap) -> Price:
+    """What the tokens of a declared model cost: the operator's word, else the catalogue's. May block to read a file."""
+    fact = facts.facts(litellm_name=provider.litellm_name, model=one.name)
+    return declared_over(
+        Price() if fact is None else fact.price,
+        into=one.input_usd_per_mtok,
+        out=one.output_usd_per_mtok,
+        cached=one.cached_usd_per_mtok,
+    )
 
 
 def _cost(one: CloudModel, fact: CloudFact | None) -> float | None:

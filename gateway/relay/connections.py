@@ -21,6 +21,7 @@ from gateway.relay.classify import classify, retry_after
 from gateway.relay.http_connection import HttpConnection, HttpResponse, NotHttp
 from gateway.relay.lane import FailedAfterResend
 from gateway.relay.outbox import FEW, Outbox
+from gateway.relay.reach import Forbidden, permitted_addresses
 
 KEEPALIVE_S: Final = 4.0
 """Idle connections are dropped before the common servers drop them (5 s), so a request never meets one just closed."""
@@ -59,10 +60,12 @@ class _Target:
 
 class Connections:
     """One pool for all HTTP lanes. No proxies from the environment, no redirects, no cookies, no limit of its own. Belongs to
-    the event loop that it is first used in."""
+    the event loop that it is first used in. ``for_clouds``: connections end at public addresses only, or on this
+    machine where the address says so itself, whatever a name leads to."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, for_clouds: bool = False) -> None:
         self._clock = clock
+        self._for_clouds = for_clouds
         self._targets: dict[str, _Target] = {}
         self._idle: dict[Origin, list[HttpConnection]] = {}
         self._origins: dict[HttpConnection, Origin] = {}
@@ -120,6 +123,10 @@ class Connections:
             loading=loading,
         )
 
+    def for_clouds(self) -> "Connections":
+        """Another pool like this one, for clouds."""
+        return Connections(clock=self._clock, for_clouds=True)
+
     @property
     def outbox(self) -> Outbox | None:
         """Where requests wait for each other, while there are many; ``None`` while there are few."""
@@ -147,16 +154,34 @@ class Connections:
     async def connect(self, url: str, *, connect_s: float) -> HttpConnection:
         """A new connection to the server of ``url``. Raises ``OSError``, ``TimeoutError`` after ``connect_s``."""
         origin = self._target(url).origin
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(connect_s):
-            _, connection = await loop.create_connection(
-                lambda: HttpConnection(finished=self._keep, lost=self._forget),
-                origin.host,
-                origin.port,
-                ssl=self._context() if origin.tls else None,
-            )
+            if self._for_clouds:
+                connection = await self._cloud_connection(origin)
+            else:
+                connection = await self._connection(origin, host=origin.host)
         if connection.open:
             self._origins[connection] = origin
+        return connection
+
+    async def _cloud_connection(self, origin: Origin) -> HttpConnection:
+        """To the first address of the host that answers. It is the address found good that is connected to, not the name again,
+        which may lead elsewhere by then."""
+        refused: OSError | None = None
+        for address in await permitted_addresses(origin.host, port=origin.port, tls=origin.tls):
+            try:
+                return await self._connection(origin, host=address)
+            except OSError as error:
+                refused = error
+        raise refused or Forbidden(f"{origin.host} has no address")
+
+    async def _connection(self, origin: Origin, *, host: str) -> HttpConnection:
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: HttpConnection(finished=self._keep, lost=self._forget),
+            host,
+            origin.port,
+            ssl=self._context() if origin.tls else None,
+            server_hostname=origin.host if origin.tls else None,
+        )
         return connection
 
     async def close(self) -> None:

@@ -32,6 +32,7 @@ class OpenAILane:
 
     def __init__(self, *, connections: Connections, endpoints: EndpointResolver) -> None:
         self._connections = connections
+        self._to_clouds = connections.for_clouds()
         self._endpoints = endpoints
         self._loads = Loads()
         self._moulds = Moulds()
@@ -68,9 +69,11 @@ class OpenAILane:
     async def close(self) -> None:
         await self._loads.close()
         await self._connections.close()
+        await self._to_clouds.close()
 
     def _post(self, call: Call, endpoint: Endpoint, *, path: str, body: Mapping[str, object]) -> Asking:
-        return self._connections.post(
+        connections = self._to_clouds if call.provider.cloud else self._connections
+        return connections.post(
             f"{endpoint.base_url.rstrip('/')}/{path}",
             body=body,
             connect_s=call.limits.connect_s,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef
 from gateway.domain.plan import Deployment
-from gateway.domain.ports import Clock
+from gateway.domain.ports import Clock, CloudGate
 from gateway.domain.role import Task
 from gateway.errors import AttemptFacts, BadRequest, NoCapableDeployment, NoModelForRole, Unsupported, UpstreamFailed
 from gateway.relay.admission import Admission
@@ -45,7 +45,8 @@ class Relay:
     """Walks the deployments of a role until one answers. Holds no request state; one serves the whole process.
 
     ``lanes`` has an entry for every lane that a plan may use. ``observer`` hears of every failed attempt; ``refusals`` know
-    what models have refused since the plan was made. A caller who streams hears every ``notice_s`` that a model loads.
+    what models have refused since the plan was made. ``gate`` says which clouds may not be asked now. A caller who streams hears
+    every ``notice_s`` that a model loads.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Relay:
         breakers: Breakers,
         observer: Observer | None = None,
         refusals: Refusals | None = None,
+        gate: CloudGate | None = None,
         notice_s: float = NOTICE_S,
     ) -> None:
         self._lanes = dict(lanes)
@@ -63,6 +65,7 @@ class Relay:
         self._breakers = breakers
         self._observer = observer
         self._refusals = refusals
+        self._gate = gate
         self._notice_s = notice_s
         self._admission = Admission(clock=clock)
 
@@ -236,6 +239,8 @@ class Relay:
         candidates: Sequence[Candidate],
     ) -> Passage:
         plan = route.plan
+        if self._gate is not None and route.clouds:
+            candidates = _gated(candidates, gate=self._gate, clouds=route.clouds)
         if candidates[0].excluded and all(candidate.excluded for candidate in candidates):
             ruled_out = [
                 (str(deployment.ref), candidate.excluded)
@@ -255,6 +260,16 @@ class Relay:
             started_s=self._clock.monotonic(),
             at_start=ledger.standings(),
         )
+
+
+def _gated(
+    candidates: Sequence[Candidate], *, gate: CloudGate, clouds: Sequence[tuple[int, str]]
+) -> Sequence[Candidate]:
+    """The candidates without those whose cloud is closed."""
+    closed = {index: why for index, provider in clouds if (why := gate.closed(provider))}
+    if not closed:
+        return candidates
+    return [one._replace(excluded=one.excluded or closed.get(index, "")) for index, one in enumerate(candidates)]
 
 
 def _abandon(walk: Walk, *, tell: Abandoned | None) -> None:

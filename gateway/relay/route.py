@@ -53,6 +53,11 @@ class Route:
         return frozenset(one.lane for one in self.plan.deployments)
 
     @once
+    def clouds(self) -> tuple[tuple[int, str], ...]:
+        """Where in the plan's order the clouds are: index and provider."""
+        return tuple((index, one.ref.provider) for index, one in enumerate(self.plan.deployments) if one.cloud)
+
+    @once
     def longest_s(self) -> float:
         """The longest total deadline among the deployments, in seconds."""
         deadlines = self.plan.deadlines

@@ -156,11 +156,11 @@ class Walk:
 
     def _not_asked(self) -> list[tuple[str, str]]:
         """The cloud models that would have been asked, and why they were not."""
-        route = self.passage.route
+        route, candidates = self.passage.route, self.passage.candidates
         ruled_out = [
-            (str(deployment.ref), candidate.excluded)
-            for deployment, candidate in zip(route.plan.deployments, self.passage.candidates, strict=True)
-            if deployment.cloud and candidate.excluded
+            (str(route.plan.deployments[index].ref), candidates[index].excluded)
+            for index, _ in route.clouds
+            if candidates[index].excluded
         ]
         return [*ruled_out, *route.withheld()]
 

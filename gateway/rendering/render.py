@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 
-from gateway.domain.model import Provider, ProviderKind
+from gateway.domain.model import Lane, Provider, ProviderKind
 from gateway.domain.plan import Deployment, Plan, RolePlan
 from gateway.domain.role import Task
 from gateway.errors import ConfigInvalid, Problem
@@ -80,6 +80,7 @@ def _members(
             "model": str(deployment.ref),
             "provider": provider.name,
             "lane": deployment.lane.value,
+            **({"local": True} if deployment.lane is Lane.LITELLM and not provider.cloud else {}),
         }
         filled["model_info"] = {**_mapping(filled["model_info"]), MARK: mark}
         yield filled

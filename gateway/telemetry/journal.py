@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.domain.record import RequestRecord
-from gateway.telemetry.journal_table import opened_to_write, rows_of, write
+from gateway.telemetry.journal_table import opened_to_write, rows_of, sums_of_batch, write
 from gateway.telemetry.layout import UnknownLayout
 from gateway.telemetry.logs import Redactor
 
@@ -48,7 +48,7 @@ class JournalFile:
 
     Requests wait in memory, at most ``queue`` of them, for a thread that writes them. When they come faster than they can be
     written, or the file cannot be written at all, the oldest are left out and counted, and the log says so once. The file
-    keeps the newest ``keep_rows`` requests of the last ``keep_days`` days.
+    keeps the newest ``keep_rows`` requests of the last ``keep_days`` days, and their daily sums for longer.
     """
 
     def __init__(
@@ -182,7 +182,15 @@ class JournalFile:
         if self._connection is None:
             self._connection = opened_to_write(self._path)
             self._inode = self._found()
-        write(self._connection, rows, keep_rows=self._keep_rows, keep_after_s=self._now_s() - self._keep_s)
+        now_s = self._now_s()
+        write(
+            self._connection,
+            rows,
+            sums=sums_of_batch(batch, rows),
+            now_s=now_s,
+            keep_rows=self._keep_rows,
+            keep_after_s=now_s - self._keep_s,
+        )
 
     def _failed(self, error: Exception, *, batch: list[RequestRecord]) -> None:
         """Keep the batch for the next attempt as far as there is room, or give up on all that waits."""

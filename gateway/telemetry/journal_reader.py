@@ -4,12 +4,16 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from gateway.domain.cost import DaySum
 from gateway.domain.record import RequestRecord
 from gateway.errors import JournalUnreadable
-from gateway.telemetry.journal_table import LAYOUT, kept_names, opened_to_read, record_of
-from gateway.telemetry.layout import UnknownLayout, is_there, laid_out
+from gateway.telemetry.journal_sums import kept_sums, sums_of_rows
+from gateway.telemetry.journal_table import LAYOUT, LAYOUTS, columns_of, opened_to_read, record_of
+from gateway.telemetry.layout import UnknownLayout, is_there, layout_of
+
+_UNREADABLE: Final = (sqlite3.Error, OSError, UnknownLayout, ValueError, TypeError)
 
 
 class JournalFileReader:
@@ -46,19 +50,36 @@ class JournalFileReader:
     def find(self, request_id: str) -> RequestRecord | None:
         return next(iter(self._rows("WHERE request_id = ? ORDER BY seq DESC LIMIT 1", request_id)), None)
 
+    def sums(self, *, since_day: int) -> Sequence[DaySum]:
+        try:
+            if not is_there(self._path):
+                return ()
+            with closing(opened_to_read(self._path)) as connection:
+                layout = layout_of(connection, known=LAYOUTS)
+                if not layout:
+                    return ()
+                found = kept_sums(connection, since_day=since_day) if layout == LAYOUT else sums_of_rows(connection)
+            return tuple(one for one in found if one.day >= since_day)
+        except _UNREADABLE as exc:
+            raise self._unreadable(exc) from exc
+
     def _rows(self, clauses: str, *values: Any) -> tuple[RequestRecord, ...]:
         try:
             if not is_there(self._path):
                 return ()
             with closing(opened_to_read(self._path)) as connection:
-                if not laid_out(connection, layout=LAYOUT):
+                layout = layout_of(connection, known=LAYOUTS)
+                if not layout:
                     return ()
                 # The clauses are written above; what was asked for is only ever among the values.
-                names = kept_names(connection)
-                rows = connection.execute(f"SELECT {', '.join(names)} FROM requests {clauses}", values).fetchall()  # noqa: S608
-            return tuple(record_of(row, names=names) for row in rows)
-        except (sqlite3.Error, OSError, UnknownLayout, ValueError, TypeError) as exc:
-            raise JournalUnreadable(
-                f"the request journal {self._path} cannot be read: {exc}",
-                hint="if it stays so, move it away: the gateway begins a new one",
-            ) from exc
+                select = f"SELECT {columns_of(layout)} FROM requests {clauses}"  # noqa: S608
+                rows = connection.execute(select, values).fetchall()
+            return tuple(map(record_of, rows))
+        except _UNREADABLE as exc:
+            raise self._unreadable(exc) from exc
+
+    def _unreadable(self, exc: Exception) -> JournalUnreadable:
+        return JournalUnreadable(
+            f"the request journal {self._path} cannot be read: {exc}",
+            hint="if it stays so, move it away: the gateway begins a new one",
+        )

@@ -7,20 +7,25 @@ log, which would cut that log from under a journal that is open all the time.
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
+from gateway.domain.cost import DaySum
 from gateway.domain.record import RequestRecord
 from gateway.errors import AttemptFacts
-from gateway.telemetry.layout import is_there, laid_out
+from gateway.telemetry.journal_sums import add_sums, create_sums, sums_of, sums_of_rows, trim_sums
+from gateway.telemetry.layout import is_there, layout_of
 from gateway.telemetry.logs import Redactor
 
-LAYOUT: Final = 1
-"""Raised when the rows change their shape. It is kept as the file's ``user_version``."""
+LAYOUT: Final = 2
+"""Raised when the rows change their shape. It is kept as the file's ``user_version``. Files of layout 1, which knew neither keys
+nor costs, are read as they are, and taken over when they are next written."""
+LAYOUTS: Final = (1, LAYOUT)
 
 MOST_TEXT: Final = 300
 MOST_MESSAGE: Final = 2_000
@@ -45,14 +50,30 @@ _COLUMNS: Final = (
     ("duration_ms", "REAL NOT NULL"),
     ("message", "TEXT NOT NULL"),
 )
-_ADDED: Final = (("key", "TEXT NOT NULL DEFAULT ''"),)
-"""Columns that came later, at the end of a record: a file without them gets them from the first gateway that writes to it, and an
-older version that meets them leaves them at their default. Nothing else of the layout changes with them."""
-_ALL: Final = (*_COLUMNS, *_ADDED)
-NAMES: Final = tuple(name for name, _ in _ALL)
+_SINCE_2: Final = (
+    ("key", "TEXT NOT NULL DEFAULT ''"),
+    ("cached_tokens", "INTEGER"),
+    ("cache_write_tokens", "INTEGER"),
+    ("audio_tokens", "INTEGER"),
+    ("reasoning_tokens", "INTEGER"),
+    ("cost_usd", "REAL"),
+)
+_IN_1: Final = ("''", *("NULL" for _ in _SINCE_2[1:]))
+"""What a file of layout 1 would say in those columns."""
+_ALL_COLUMNS: Final = (*_COLUMNS, *_SINCE_2)
+_SUMMED: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        name: place
+        for place, (name, _) in enumerate(_ALL_COLUMNS)
+        if name in {"time_s", "role", "model", "prompt_tokens", "completion_tokens", "cost_usd"}
+    }
+)
+"""The columns that daily sums are made of, and their places in a row."""
+_NAMES_OF_1: Final = ", ".join(name for name, _ in _COLUMNS)
+NAMES: Final = ", ".join(name for name, _ in _ALL_COLUMNS)
 
-_CREATE: Final = f"CREATE TABLE requests (seq INTEGER PRIMARY KEY, {', '.join(map(' '.join, _ALL))})"
-_INSERT: Final = f"INSERT INTO requests ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(_ALL))})"  # noqa: S608  (our names)
+_CREATE: Final = f"CREATE TABLE requests (seq INTEGER PRIMARY KEY, {', '.join(map(' '.join, _ALL_COLUMNS))})"
+_INSERT: Final = f"INSERT INTO requests ({NAMES}) VALUES ({', '.join('?' * len(_ALL_COLUMNS))})"  # noqa: S608  (our names)
 
 _BUSY_TIMEOUT_S: Final = 1.0
 _BUSY_PAUSE_S: Final = 0.01
@@ -69,9 +90,8 @@ def opened_to_write(path: Path) -> sqlite3.Connection:
         path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
     try:
-        if not laid_out(connection, layout=LAYOUT):
+        if layout_of(connection, known=LAYOUTS) != LAYOUT:
             _lay_out(connection)
-        _bring_up_to_date(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
         connection.close()
@@ -86,12 +106,27 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
     )
 
 
-def write(connection: sqlite3.Connection, rows: Iterable[Row], *, keep_rows: int, keep_after_s: float) -> None:
-    """Append ``rows`` and remove those over either bound, all or nothing. What it costs to remove follows the number of rows
-    removed, not of those kept: they are the oldest, so they lie together."""
+def columns_of(layout: int) -> str:
+    """The columns ``NAMES`` as a file of that layout has them."""
+    return NAMES if layout == LAYOUT else ", ".join((_NAMES_OF_1, *_IN_1))
+
+
+def write(
+    connection: sqlite3.Connection,
+    rows: Iterable[Row],
+    *,
+    sums: Iterable[DaySum],
+    now_s: float,
+    keep_rows: int,
+    keep_after_s: float,
+) -> None:
+    """Append ``rows``, add ``sums`` to those of their days, and remove the rows over either bound, all or nothing. What it costs
+    to remove follows the number of rows removed, not of those kept: they are the oldest, so they lie together."""
     connection.execute("BEGIN IMMEDIATE")
     with connection:
         connection.executemany(_INSERT, rows)
+        add_sums(connection, sums)
+        trim_sums(connection, now_s=now_s)
         connection.execute("DELETE FROM requests WHERE seq <= (SELECT max(seq) FROM requests) - ?", (keep_rows,))
         first = connection.execute(
             "SELECT seq FROM requests WHERE time_s >= ? ORDER BY seq LIMIT 1", (keep_after_s,)
@@ -139,18 +174,31 @@ def _row(record: RequestRecord, *, text: Callable[[str], str], redactor: Redacto
         _number(record.duration_ms) or 0.0,
         _text(record.message, redactor=redactor, most=MOST_MESSAGE),
         text(record.key),
+        _integer(record.cached_tokens),
+        _integer(record.cache_write_tokens),
+        _integer(record.audio_tokens),
+        _integer(record.reasoning_tokens),
+        _number(record.cost_usd),
     )
 
 
-def kept_names(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """The columns of a record that the file has: all, or those that were there when it was last written to."""
-    there = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('requests')")}
-    return tuple(name for name in NAMES if name in there)
+def sums_of_batch(records: Sequence[RequestRecord], rows: Sequence[Row]) -> list[DaySum]:
+    """What these requests add to their days; ``rows`` are theirs. That an answer came from a cloud is not the same as that
+    something went to one, and only the requests themselves know it."""
+    clean = [
+        one._replace(
+            cloud=one.cloud and any(each.cloud and each.model == one.model for each in one.attempts),
+            **{name: row[place] for name, place in _SUMMED.items()},
+        )
+        for one, row in zip(records, rows, strict=True)
+        if one.model
+    ]
+    return sums_of(clean)
 
 
-def record_of(row: Row, *, names: Sequence[str] = NAMES) -> RequestRecord:
-    """The record of a row with the columns ``names``."""
-    told = dict(zip(names, row, strict=True))
+def record_of(row: Row) -> RequestRecord:
+    """The record of a row with the columns ``NAMES``."""
+    told = dict(zip((name for name, _ in _ALL_COLUMNS), row, strict=True))
     attempts = tuple(
         AttemptFacts(model=model, failure=failure, status=status, ms=ms)
         for model, failure, status, ms in orjson.loads(told.pop("attempts"))
@@ -160,25 +208,22 @@ def record_of(row: Row, *, names: Sequence[str] = NAMES) -> RequestRecord:
 
 
 def _lay_out(connection: sqlite3.Connection) -> None:
-    """Make the table, as one transaction: another process may be doing the same to the same new file."""
+    """Make the tables, or those of an older layout what they are now, as one transaction: another process may be doing the same
+    to the same file."""
     _switch_to_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        if not laid_out(connection, layout=LAYOUT):
+        found = layout_of(connection, known=LAYOUTS)
+        if found == LAYOUT:
+            return
+        create_sums(connection)
+        if found:
+            for column in _SINCE_2:
+                connection.execute(f"ALTER TABLE requests ADD COLUMN {' '.join(column)}")
+            add_sums(connection, sums_of_rows(connection))
+        else:
             connection.execute(_CREATE)
-            connection.execute(f"PRAGMA user_version = {LAYOUT}")
-
-
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Add the columns that came later; another process may be doing the same."""
-    if len(kept_names(connection)) == len(_ALL):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:
-        there = kept_names(connection)
-        for name, kind in _ADDED:
-            if name not in there:
-                connection.execute(f"ALTER TABLE requests ADD COLUMN {name} {kind}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.domain.speed import LATEST, LEAST_TOKENS, answer_speed
-from gateway.telemetry.journal_table import LAYOUT, opened_to_read
-from gateway.telemetry.layout import UnknownLayout, is_there, laid_out
+from gateway.telemetry.journal_table import LAYOUTS, opened_to_read
+from gateway.telemetry.layout import UnknownLayout, is_there, layout_of
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,6 @@ class JournalSpeeds:
         if not is_there(self._path):
             return []
         with closing(opened_to_read(self._path)) as connection:
-            if not laid_out(connection, layout=LAYOUT):
+            if not layout_of(connection, known=LAYOUTS):
                 return []
             return connection.execute(_ANSWERS, (LOOKED_AT, LEAST_TOKENS)).fetchall()

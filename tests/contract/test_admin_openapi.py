@@ -188,6 +188,7 @@ def test_every_operation_says_how_it_refuses() -> None:
         ("DELETE", f"{LOADED}?force=1", "/admin/v1/models/{ref}", None, 200),
         ("GET", "/admin/v1/resources", "", None, 200),
         ("GET", "/admin/v1/requests", "", None, 200),
+        ("GET", "/admin/v1/costs?by=day&days=7", "/admin/v1/costs", None, 200),
     ],
 )
 async def test_an_answer_is_as_described(

@@ -99,6 +99,7 @@ ROWS: Final[Mapping[tuple[str, str], Row]] = {
     ),
     ("DELETE", "/admin/v1/roles/{role}"): Row(kind="admin", status=404, path="/admin/v1/roles/nobodys"),
     ("GET", "/admin/v1/requests"): Row(kind="admin", status=200),
+    ("GET", "/admin/v1/costs"): Row(kind="admin", status=200),
     ("GET", "/admin/v1/models"): Row(kind="admin", status=200),
     ("POST", "/admin/v1/models/{ref}/load"): Row(kind="admin", status=404, path="/admin/v1/models/ollama:no/load"),
     ("POST", "/admin/v1/models/{ref}/unload"): Row(kind="admin", status=404, path="/admin/v1/models/ollama:no/unload"),

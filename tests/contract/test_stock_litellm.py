@@ -19,6 +19,8 @@ from fakes.ollama import FakeOllama
 from fakes.replies import Reply
 from fakes.upstream import FakeUpstream, UpstreamModel
 from gateway.backend.library import load_library
+from gateway.backend.reach import reaching
+from gateway.domain.address import Reach
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Plan
 from gateway.domain.role import Task
@@ -44,6 +46,8 @@ pytestmark = [
 ]
 
 KEY = "sk-made-up-0123456789"
+ANYWHERE = Reach(local=True)
+"""Stock LiteLLM asks whom it likes."""
 HELLO = [{"role": "user", "content": "say hello please"}]
 
 
@@ -121,7 +125,8 @@ def router(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 async def said(router: Any, role: str, *, content: str = "say hello please") -> str:
-    answer = await router.acompletion(model=role, messages=[{"role": "user", "content": content}])
+    with reaching(ANYWHERE):
+        answer = await router.acompletion(model=role, messages=[{"role": "user", "content": content}])
     return str(answer.choices[0].message.content)
 
 
@@ -169,7 +174,8 @@ async def test_the_embedded_model_is_reached_through_the_gateway_by_reference(ro
 
 
 async def test_an_embedding_role_gives_vectors(router: Any, servers: Servers) -> None:
-    answer = await router.aembedding(model="embedder", input=["one", "two"])
+    with reaching(ANYWHERE):
+        answer = await router.aembedding(model="embedder", input=["one", "two"])
     assert len(answer.data) == 2
     (request,) = servers.ollama.requests_to("/api/embed")
     assert request.json["truncate"] is False

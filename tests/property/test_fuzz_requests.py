@@ -22,6 +22,7 @@ from fakes.upstream import FakeUpstream, UpstreamModel
 from fuzz_bodies import BODIES, SAID, anything_for
 from gateway.api.app import build_app
 from gateway.api.requests import Requests
+from gateway.domain.cost import DaySum
 from gateway.domain.model import ProviderKind
 from gateway.domain.record import RequestRecord
 from gateway.domain.role import Task
@@ -65,6 +66,9 @@ class Notebook:
 
     def find(self, request_id: str) -> RequestRecord | None:
         return None
+
+    def sums(self, *, since_day: int) -> Sequence[DaySum]:
+        return ()
 
 
 class Lines(logging.Handler):

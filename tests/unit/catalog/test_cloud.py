@@ -1,12 +1,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.catalog.cloud import CloudFact, CloudFacts
 from gateway.domain.capabilities import Fact, ModelCapabilities, Origin
+from gateway.domain.cost import Price
 
 
 def facts_of(folder: Path, entries: object) -> CloudFacts:
@@ -135,3 +137,40 @@ def test_facts_become_capabilities_of_the_catalog() -> None:
         supports_tools=Fact(value=True, origin=Origin.CATALOG, source=source),
     )
     assert CloudFact(key="m").chats is None
+
+
+def test_finer_prices_are_those_of_the_map_and_never_nothing(tmp_path: Path) -> None:
+    entry = {
+        "litellm_provider": "gemini",
+        "input_cost_per_token": 1e-6,
+        "output_cost_per_token": 1e-5,
+        "cache_read_input_token_cost": 5e-7,
+        "cache_creation_input_token_cost": 0,
+        "output_cost_per_reasoning_token": 2e-5,
+        "input_cost_per_audio_token": 3e-6,
+        "input_cost_per_token_above_200k_tokens": 2e-6,
+        "output_cost_per_token_above_200k_tokens": 1.5e-5,
+        "input_cost_per_token_above_200k_tokens_priority": 9e-6,
+    }
+    found = facts_of(tmp_path, {"gemini/pro": entry}).facts(litellm_name="gemini", model="pro")
+    assert found is not None
+    long = Price(
+        input_usd_per_mtok=2.0,
+        output_usd_per_mtok=15.0,
+        cached_usd_per_mtok=0.5,
+        reasoning_usd_per_mtok=20.0,
+        audio_usd_per_mtok=3.0,
+    )
+    short = replace(long, input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
+    assert found.price == replace(short, above=((200_000, long),))
+
+
+def test_the_installed_map_prices_the_first_class_clouds_with_what_they_cache() -> None:
+    facts = CloudFacts.read()
+    for provider, model in (("openai", "gpt-4o-mini"), ("anthropic", "claude-sonnet-4-5")):
+        found = facts.facts(litellm_name=provider, model=model)
+        assert found is not None
+        price = found.price
+        assert price.input_usd_per_mtok is not None
+        assert price.cached_usd_per_mtok is not None
+        assert 0 < price.cached_usd_per_mtok < price.input_usd_per_mtok

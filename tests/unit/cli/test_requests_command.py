@@ -67,20 +67,30 @@ def test_a_failed_request_shows_each_attempt_and_a_served_one_who_answered(
         state,
         a_record(time_s=then_s),
         a_failed_record(time_s=then_s),
-        a_record(time_s=then_s, attempts=fell_back, model="openai:gpt-4o-mini", cloud=True, first_token_ms=2310.0),
+        a_record(
+            time_s=then_s,
+            attempts=fell_back,
+            model="openai:gpt-4o-mini",
+            cloud=True,
+            first_token_ms=2310.0,
+            cost_usd=0.000_233_4,
+        ),
         a_record(time_s=then_s, attempts=(), model="", role="", failure="cancelled", prompt_tokens=None),
     )
     code, out, err = rolegate("requests")
     assert (code, err) == (0, "")
     assert [" ".join(line.split()) for line in out.splitlines()] == [
-        "TIME ROLE ANSWERED BY OUTCOME TRIES TOKENS FIRST TOOK",
-        f"{day} 12:00 - - cancelled 0 -/88 120 ms 1.8 s",
-        f"{day} 12:00 planner ollama:llama3.1:8b timeout 2.0 s → openai:gpt-4o-mini ok ok 2 1,204/88 2.3 s 1.8 s",
+        "TIME ROLE ANSWERED BY OUTCOME TRIES TOKENS FIRST TOOK COST",
+        f"{day} 12:00 - - cancelled 0 -/88 120 ms 1.8 s -",
+        (
+            f"{day} 12:00 planner ollama:llama3.1:8b timeout 2.0 s → openai:gpt-4o-mini ok ok 2 1,204/88 2.3 s 1.8 s"
+            " $0.000233"
+        ),
         (
             f"{day} 12:00 planner ollama:llama3.1:8b timeout 2.0 s → openai:gpt-4o-mini upstream_error 40 ms "
-            "upstream_timeout 2 - - 2.0 s"
+            "upstream_timeout 2 - - 2.0 s -"
         ),
-        f"{day} 12:00 planner ollama:llama3.1:8b ok 1 1,204/88 120 ms 1.8 s",
+        f"{day} 12:00 planner ollama:llama3.1:8b ok 1 1,204/88 120 ms 1.8 s -",
     ]
 
 
@@ -206,6 +216,9 @@ def test_the_data_of_a_request_has_its_documented_shape() -> None:
         "fallback_reason",
         "prompt_tokens",
         "completion_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+        "cost_usd",
         "first_token_ms",
         "duration_ms",
         "message",

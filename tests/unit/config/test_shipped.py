@@ -104,6 +104,8 @@ def test_only_a_profile_extends() -> None:
 BEYOND_SCHEMA = {
     "a URL with a password, which is not repeated",
     "a URL with an impossible port",
+    "a cloud on one's own network",
+    "a cloud over plain http",
     "a fallback to an unknown provider",
     "a fallback without a provider",
     "a fallback where no provider is",

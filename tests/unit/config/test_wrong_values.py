@@ -266,6 +266,30 @@ CASES: dict[str, tuple[str, list[str]]] = {
         'cloud_providers: {openai: {api_endpoint: "ftp://host/v1"}}',
         [f'1: cloud_providers.openai.api_endpoint: found "ftp://host/v1"; {URL}'],
     ),
+    "a cloud over plain http": (
+        'cloud_providers: {openai: {api_endpoint: "http://api.example.com/v1"}}',
+        [
+            (
+                '1: cloud_providers.openai.api_endpoint: found "http://api.example.com/v1"; '
+                "allowed: https://, or plain http:// to this machine (127.0.0.1, [::1] or localhost); "
+                "keys and prompts would go unencrypted"
+            )
+        ],
+    ),
+    "a cloud on one's own network": (
+        'cloud_providers: {openai: {api_endpoint: "https://192.168.1.10/v1"}}',
+        [
+            (
+                '1: cloud_providers.openai.api_endpoint: found "https://192.168.1.10/v1", a private address; '
+                "allowed: a public address, or a name of one; "
+                "a server on your own network is a local provider: local_providers, kind openai"
+            )
+        ],
+    ),
+    "a budget below nothing": (
+        "cloud_providers: {openai: {budget: {daily_usd: -1}}}",
+        [("1: cloud_providers.openai.budget.daily_usd: found -1; allowed: a number of US dollars from 0 to 1000000")],
+    ),
     "a URL with an impossible port": (
         'local_providers: {ollama: {kind: ollama, url: "http://host:99999"}}',
         [f'1: local_providers.ollama.url: found "http://host:99999"; {URL}'],
@@ -364,7 +388,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             (
                 '3: cloud_providers.open-ai.api_key: found the unknown key "api_key"; '
-                "allowed: api_endpoint, lane, litellm_provider, max_parallel, models, queue, queue_wait_s; "
+                "allowed: api_endpoint, budget, lane, litellm_provider, max_parallel, models, queue, queue_wait_s; "
                 "keys never stand in a file: set OPEN_AI_API_KEY"
             )
         ],

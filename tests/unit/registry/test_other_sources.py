@@ -12,6 +12,7 @@ from fakes.upstream import FakeUpstream, UpstreamModel
 from gateway.catalog.cloud import CloudFact
 from gateway.catalog.names import ModelIdentity
 from gateway.config.settings import CloudModel
+from gateway.domain.budget import Budget
 from gateway.domain.capabilities import Fact, ModelCapabilities, Origin
 from gateway.domain.memory import estimate
 from gateway.domain.model import Lane, Provider, ProviderKind, Residency
@@ -362,3 +363,28 @@ async def test_a_server_that_repeats_the_key_is_not_repeated(fake: FakeUpstream)
         state, _ = await source.discover()
         assert "*****" in state.error
         assert key[:9] not in state.error
+
+
+@pytest.mark.parametrize(
+    ("budget", "warned"),
+    [(None, False), (Budget(), False), (Budget(daily_usd=1.0), True), (Budget(monthly_usd=9.0), True)],
+)
+async def test_a_budget_that_cannot_count_a_model_is_warned_of(budget: Budget | None, warned: bool) -> None:
+    def model(name: str, **prices: float) -> CloudModel:
+        return CloudModel(
+            provider="openai",
+            name=name,
+            capabilities=ModelCapabilities(),
+            input_usd_per_mtok=prices.get("into"),
+            output_usd_per_mtok=prices.get("out"),
+        )
+
+    models = [model("half", into=1.0), model("declared", into=1.0, out=3.0), model("new")]
+    provider = replace(OPENAI, budget=budget)
+    source = CloudSource(provider=provider, models=models, facts=Prices(), enricher=enricher({}))
+    state, _ = await source.discover()
+    warning = (
+        "the budget of openai cannot count what half, new costs: no price is known; declare input_usd_per_mtok"
+        " and output_usd_per_mtok under cloud_providers.openai.models"
+    )
+    assert state.warnings == ((warning,) if warned else ())

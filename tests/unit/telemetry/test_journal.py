@@ -66,33 +66,6 @@ def test_what_is_recorded_comes_back_as_it_was(new_journal: NewJournal, path: Pa
     assert journal.dropped == 0
 
 
-def test_the_name_of_a_key_is_kept_in_a_file_that_was_made_before_there_were_keys(
-    new_journal: NewJournal, path: Path
-) -> None:
-    journal = new_journal()
-    journal.record(a_record("old"))
-    journal.close(within_s=WITHIN_S)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE requests DROP COLUMN key")
-    assert kept(path) == [a_record("old")]
-    journal = new_journal()
-    journal.record(a_record("new", key="ci"))
-    assert journal.flush(within_s=WITHIN_S)
-    assert kept(path) == [a_record("new", key="ci"), a_record("old")]
-
-
-def test_an_older_version_may_go_on_with_the_file(new_journal: NewJournal, path: Path) -> None:
-    journal = new_journal()
-    journal.record(a_record("new", key="ci"))
-    assert journal.flush(within_s=WITHIN_S)
-    with closing(sqlite3.connect(path)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info('requests')")]
-        older = ", ".join(name for name in names if name not in {"seq", "key"})
-        connection.execute(f"INSERT INTO requests ({older}) SELECT {older} FROM requests")
-        connection.commit()
-    assert kept(path) == [a_record("new"), a_record("new", key="ci")]
-
-
 def test_requests_are_written_without_being_asked_for(new_journal: NewJournal, path: Path) -> None:
     journal = new_journal()
     for number in range(BATCH):
@@ -247,7 +220,7 @@ def test_a_damaged_file_is_left_alone_until_it_is_moved_away(
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("PRAGMA user_version = 7", "its layout is 7, and this version knows layout 1"),
+        ("PRAGMA user_version = 7", "its layout is 7, and this version knows layout 2"),
         ("CREATE TABLE other (one)", "it is the database of something else"),
     ],
 )

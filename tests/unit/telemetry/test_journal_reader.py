@@ -119,7 +119,7 @@ def test_a_file_of_another_layout_is_an_error(path: Path) -> None:
     with pytest.raises(JournalUnreadable) as caught:
         JournalFileReader(path=path).find("1")
     assert caught.value.message == (
-        f"the request journal {path} cannot be read: its layout is 7, and this version knows layout 1"
+        f"the request journal {path} cannot be read: its layout is 7, and this version knows layout 2"
     )
 
 

@@ -1,0 +1,44 @@
+"""Where the keys and prompts of cloud providers may be sent, as far as an address tells by itself. Pure.
+
+What a name leads to is only known when a connection is made, and is checked then.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+from unicodedata import normalize
+from urllib.parse import urlsplit
+
+from gateway.config.consistency import Finding
+from gateway.config.fields import is_url
+from gateway.config.wording import quoted
+from gateway.domain.address import is_odd_number, kind_of, names_loopback
+
+_HTTPS: Final = "https://, or plain http:// to this machine (127.0.0.1, [::1] or localhost)"
+_PUBLIC: Final = "a public address, or a name of one"
+_OWN: Final = "a server on your own network is a local provider: local_providers, kind openai"
+
+
+def outgoing_findings(values: Mapping[str, object]) -> Iterator[Finding]:
+    """Every ``api_endpoint`` of merged ``values`` that no key may be sent to."""
+    providers = values.get("cloud_providers")
+    for name, entry in providers.items() if isinstance(providers, Mapping) else ():
+        endpoint = entry.get("api_endpoint") if isinstance(entry, Mapping) else None
+        if isinstance(endpoint, str) and is_url(endpoint):
+            yield from _endpoint(("cloud_providers", name, "api_endpoint"), endpoint)
+
+
+def _endpoint(path: tuple[str, ...], endpoint: str) -> Iterator[Finding]:
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    if names_loopback(host):
+        return
+    # Other characters than people type are looked up as those that they look like.
+    usual = normalize("NFKC", host).replace("\u3002", ".")
+    if is_odd_number(usual) or "%" in host or (usual != host and kind_of(usual) != "no address"):
+        yield Finding(path=path, found=quoted(endpoint), allowed="a host's name, or its address in the usual form")
+        return
+    kind = kind_of(host)
+    if kind not in ("", "no address"):
+        yield Finding(path=path, found=f"{quoted(endpoint)}, {kind}", allowed=_PUBLIC, hint=_OWN)
+    elif parts.scheme != "https":
+        yield Finding(path=path, found=quoted(endpoint), allowed=_HTTPS, hint="keys and prompts would go unencrypted")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.domain.plan import Deployment
+from gateway.domain.ports import CloudGate
 from gateway.domain.role import Task
 from gateway.errors import ProviderFailed
 from gateway.relay.relay import Relay
@@ -17,17 +18,20 @@ _REQUEST: Final = b'{"model":"%s","messages":[{"role":"user","content":"Hi."}],"
 
 
 class Canary:
-    """Implements ``Generates``. It speaks through ``relay``, which is made after it and has to be given before the first swap."""
+    """Implements ``Generates``. It speaks through ``relay``, which is made after it and has to be given before the first swap, as
+    has its ``gate``."""
 
     relay: Relay
+    gate: CloudGate
 
     def __init__(self, *, within_s: float = LOAD_S) -> None:
         self._within_s = within_s
 
     async def generate(self, generation: Generation, *, role: str, deployment: Deployment) -> None:
-        """See ``Generates``. Where embeddings are what a role is for, there is no token to ask for."""
+        """See ``Generates``. Where embeddings are what a role is for, there is no token to ask for, and none may be asked of a
+        cloud that is closed: its models wait for the gate like all others, and hold up no swap."""
         plan = generation.roles[role]
-        if plan.task is not Task.CHAT:
+        if plan.task is not Task.CHAT or (deployment.cloud and self.gate.closed(deployment.ref.provider)):
             return
         route = generation.route(role)
         try:

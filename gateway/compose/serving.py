@@ -189,6 +189,7 @@ class _Serving:
         )
         reader = journal_reader_of(self._workspace.state_folder)
         spending = await spending_of(parts, journal=self._journal, reader=reader, clock=self._clock)
+        canary.gate = spending
         relay = canary.relay = self._relay(
             parts, following=following, ollama=ollama, observer=controller, gate=spending
         )

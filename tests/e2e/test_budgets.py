@@ -117,6 +117,24 @@ async def test_a_budget_that_is_used_up_closes_the_cloud_until_it_is_raised(
     assert len(upstream.requests_to("/v1/chat/completions")) == 2
 
 
+async def test_a_cloud_over_its_budget_is_asked_for_no_canary_either_and_holds_up_no_swap(
+    tmp_path: Path, lab: FakeUpstream, upstream: FakeUpstream
+) -> None:
+    spent = {"budget": {"daily_usd": 0.5}, "models": {"gpt-4o-mini": DECLARED, "gpt-4o": DECLARED}}
+    before = {**configuration(lab, upstream, **spent), "selection": {"canary": "generate"}}
+    critic = {"critic": {"cloud_fallback": "openai:gpt-4o", "discover": False}}
+    after = {**before, "role_mappings": {**configuration(lab, upstream)["role_mappings"], **critic}}  # type: ignore[dict-item]
+    environment = {"OPENAI_API_KEY": KEY}
+    async with GatewayProcess(tmp_path, before, "--hot-swap", environment=environment) as gateway:
+        assert (await ask(gateway)).status_code == 200
+        write_atomically(tmp_path / "config" / "models.json", json.dumps(after).encode())
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+            assert (await client.post(f"{gateway.url}/admin/v1/reload")).status_code == 200
+        refused = await ask(gateway, model="critic")
+        assert "the daily budget of openai is used up" in refused.json()["error"]["message"]
+    assert len(upstream.requests_to("/v1/chat/completions")) == 1
+
+
 async def test_what_has_no_known_price_is_said_where_a_budget_cannot_count_it(
     tmp_path: Path, lab: FakeUpstream, upstream: FakeUpstream
 ) -> None:

@@ -95,6 +95,9 @@ class Endpoints:
         self._urls = urls
         self._key = None if key is None else Secret(key)
 
+    def known(self, ref: ModelRef, *, provider: Provider) -> Endpoint | None:
+        return None
+
     async def resolve(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> Endpoint:
         return Endpoint(base_url=self._urls[ref.provider], model=ref.name, key=self._key)
 

@@ -45,11 +45,9 @@ class Endpoints:
         self._engine = engine
         self._keys = keys
 
-    async def resolve(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> Endpoint:
+    def known(self, ref: ModelRef, *, provider: Provider) -> Endpoint | None:
         if provider.kind is ProviderKind.EMBEDDED:
-            if self._engine is None:
-                raise EngineUnavailable("the embedded engine is switched off", provider=provider.name)
-            return await self._engine.endpoint(ref.name, context_tokens=context_tokens)
+            return None
         if provider.url is None:
             raise ProviderDown(f"{provider.name} has no address", provider=provider.name)
         key = self._keys.key(provider.name)
@@ -57,6 +55,14 @@ class Endpoints:
             # It was there when the plan was made. What it was to open must not be sent without it.
             raise UpstreamFailed(f'no key is known for the provider "{provider.name}"', failure=FailureClass.AUTH)
         return Endpoint(base_url=provider.url, model=ref.name, key=key)
+
+    async def resolve(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> Endpoint:
+        known = self.known(ref, provider=provider)
+        if known is not None:
+            return known
+        if self._engine is None:
+            raise EngineUnavailable("the embedded engine is switched off", provider=provider.name)
+        return await self._engine.endpoint(ref.name, context_tokens=context_tokens)
 
     def resident(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> bool:
         if provider.kind is not ProviderKind.EMBEDDED or self._engine is None:

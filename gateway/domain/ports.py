@@ -117,8 +117,12 @@ class EmbeddedEngine(Protocol):
 class EndpointResolver(Protocol):
     """Finds the OpenAI-wire endpoint of a deployment's model."""
 
+    def known(self, ref: ModelRef, *, provider: Provider) -> Endpoint | None:
+        """The endpoint, where nothing has to be started or waited for. Raises ``ProviderDown`` where there is none."""
+
     async def resolve(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> Endpoint:
-        """``provider`` is the model's, as the generation knows it that the request was admitted under."""
+        """The endpoint, once it is there. ``provider`` is the model's, as the generation knows it that the request was admitted
+        under."""
 
     def resident(self, ref: ModelRef, *, provider: Provider, context_tokens: int | None) -> bool:
         """Does the model answer at once, with room for that context? True for every server that is not ours."""

@@ -91,6 +91,11 @@ class Corrections:
         self._changed: set[WeightsKey] = set()
         self._news: list[News] = []
 
+    @property
+    def any(self) -> bool:
+        """Has any model refused anything?"""
+        return bool(self._refused)
+
     def refused(self, ref: ModelRef) -> Mapping[str, str]:
         """Capability field → upstream's words when it refused; empty for a model that refused nothing."""
         return self._refused.get(ref, _UNTAUGHT)

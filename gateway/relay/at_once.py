@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from gateway.relay.names import Names
 from gateway.relay.sse import DONE
 from gateway.relay.text_chunks import Mould, text_in
 
@@ -13,14 +14,20 @@ _SAID_NOTHING: Final[tuple[Mapping[str, object], ...]] = ({}, {"content": ""}, {
 
 
 class Ends(NamedTuple):
-    """The first and the last chunk of a model's latest answer, without its text. Those of the next differ in id and time only."""
+    """The first and the last chunk of a model's latest answer, without its text. Those of the next differ in id and time only.
+    ``head`` is what a whole answer takes from them; ``ending`` the last chunk's event as it came, ``finish`` the reason that it
+    gives, and ``named`` the id and the time in it."""
 
     opening: Mapping[str, Any]
-    finish: Mapping[str, Any]
+    head: Mapping[str, Any]
+    ending: bytes
+    finish: object
+    named: Names
 
     @staticmethod
-    def of(opening: Mapping[str, Any], finish: Mapping[str, Any]) -> "Ends | None":
-        """``None`` where they say more than that one choice begins, perhaps with some text, and ends."""
+    def of(opening: Mapping[str, Any], finish: Mapping[str, Any], *, ending: bytes) -> "Ends | None":
+        """``None`` where they say more than that one choice begins, perhaps with some text, and ends, or name it in another way
+        than by id and time, each once. ``ending`` is the JSON of ``finish``."""
         before, after = _only_choice(opening), _only_choice(finish)
         if opening.get("usage") or finish.get("usage") or not finish.keys() <= opening.keys():
             return None
@@ -30,40 +37,41 @@ class Ends(NamedTuple):
             return None
         if not bare or after.get("delta") not in _SAID_NOTHING or after.get("logprobs") or after.get("stop_reason"):
             return None
-        return Ends({**opening, "choices": [{**before, "delta": {**delta, "content": ""}}]}, finish)
+        named = Names.of(finish)
+        if named is None or named.renewed(ending, named) is None:
+            return None
+        return Ends(
+            opening={**opening, "choices": [{**before, "delta": {**delta, "content": ""}}]},
+            head={key: value for key, value in opening.items() if value is not None},
+            ending=_DATA + ending,
+            finish=after.get("finish_reason"),
+            named=named,
+        )
 
-    def answer(self, data: bytes, *, mould_of: Callable[[str, int], Mould | None]) -> dict[str, Any] | None:
+    def answer(self, data: bytes, *, mould_of: Callable[[Names], Mould | None]) -> dict[str, Any] | None:
         """The whole ``chat.completion`` that ``data`` is, but for its ``model``, if it is such an answer from its first event to
         its last; token counts are as upstream gave them. ``mould_of`` gives the mould of an answer by its id and time."""
         begun = data.find(b"\n\n")
         opening = _chunk(data[:begun]) if begun > 0 and data.endswith(DONE) else {}
-        answer_id, created = opening.get("id"), opening.get("created")
-        if not isinstance(answer_id, str) or type(created) is not int:
+        names = Names.of(opening)
+        if names is None:
             return None
-        names = {"id": answer_id, "created": created}
         first = _taken_out(opening)
-        mould = mould_of(answer_id, created) if opening == {**self.opening, **names} else None
+        named = {"id": names.answer_id, "created": names.created}
+        mould = mould_of(names) if opening == {**self.opening, **named} else None
         if mould is None:
             return None
         tokens, said = mould.cut(data, begun + 2)
         *events, last = data[said : -len(DONE)].split(b"\n\n")
-        text = text_in(tokens) if tokens and not last and len(events) in {1, 2} else ""
-        if not text or _chunk(events[0]) != {**self.finish, **names}:
+        text = text_in(tokens) if tokens and not last and 0 < len(events) < 3 else ""
+        if not text or events[0] != self.named.renewed(self.ending, names):
             return None
         counted = _chunk(events[1]) if len(events) == 2 else {"choices": []}
         if counted.get("choices") != []:
             return None
-        ended = self.finish["choices"][0]
-        whole = {key: value for key, value in opening.items() if value is not None}
-        whole["object"] = "chat.completion"
-        whole["choices"] = [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": first + text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": ended["finish_reason"],
-            }
-        ]
+        message = {"role": "assistant", "content": first + text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
+        whole = {**self.head, **named, "object": "chat.completion", "choices": [choice]}
         if usage := counted.get("usage"):
             whole["usage"] = usage
         return whole

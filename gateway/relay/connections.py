@@ -257,10 +257,22 @@ class Asking:
 
     async def __aenter__(self) -> HttpResponse:
         try:
-            self._response = await self._send()
+            kept = self._connections.kept(self._url)
+            if kept is not None:
+                begun_s = self._connections.now_s
+                try:
+                    response = self._response = await kept.ask(*self._parts, outbox=self._connections.outbox)
+                    return response
+                except OSError:
+                    spent_s = self._connections.now_s - begun_s
+                    if not self._closes_unsaid or spent_s >= STALE_S:
+                        raise
+                    self._first_s = spent_s
+            connection = await self._connections.connect(self._url, connect_s=self._connect_s)
+            response = self._response = await connection.ask(*self._parts)
         except (OSError, TimeoutError, UnicodeError) as exc:
             raise self._counted(transport_failure(exc, begun=False, server=self._server)) from exc
-        return self._response
+        return response
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -274,20 +286,6 @@ class Asking:
                 raise counted from error
         elif isinstance(error, OSError | TimeoutError):
             raise self._counted(transport_failure(error, begun=True, server=self._server)) from error
-
-    async def _send(self) -> HttpResponse:
-        kept = self._connections.kept(self._url)
-        if kept is not None:
-            begun_s = self._connections.now_s
-            try:
-                return await kept.ask(*self._parts, outbox=self._connections.outbox)
-            except OSError:
-                spent_s = self._connections.now_s - begun_s
-                if not self._closes_unsaid or spent_s >= STALE_S:
-                    raise
-                self._first_s = spent_s
-        connection = await self._connections.connect(self._url, connect_s=self._connect_s)
-        return await connection.ask(*self._parts)
 
     def _counted(self, failed: UpstreamFailed) -> UpstreamFailed:
         return failed if self._first_s is None else FailedAfterResend(failed, first_s=self._first_s)

@@ -5,9 +5,10 @@ general client costs several times what all the rest of the gateway does. The pa
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final, cast
+from types import MappingProxyType
+from typing import Final, NamedTuple, cast
 
 import httptools
 
@@ -18,22 +19,41 @@ HIGH_WATER_BYTES: Final = 256 * 1024
 """What may wait to be read before the server is made to wait."""
 
 
+class Head(NamedTuple):
+    """The head of an answer. ``headers`` have lower-case names; of one that is repeated the last counts. ``content_type`` is the
+    media type, in lower case, without parameters; what HTTP assumes where there is none."""
+
+    headers: Mapping[str, str]
+    content_type: str
+
+
 class NotHttp(OSError):
     """The server sent what is no HTTP answer."""
 
 
 class HttpResponse:
-    """An answer whose head is there. ``headers`` have lower-case names; of one that is repeated the last counts."""
+    """An answer whose head is there."""
 
-    __slots__ = ("_connection", "_held_bytes", "_past", "_pieces", "complete", "headers", "reusable", "status")
+    __slots__ = (
+        "_connection",
+        "_held_bytes",
+        "_past",
+        "_pieces",
+        "complete",
+        "content_type",
+        "headers",
+        "reusable",
+        "status",
+    )
 
-    def __init__(self, connection: "HttpConnection", *, status: int, headers: dict[str, str]) -> None:
+    def __init__(self, connection: "HttpConnection", *, status: int, head: "Head") -> None:
         self._connection = connection
         self._pieces: list[bytes] = []
         self._held_bytes = 0
         self._past: Callable[[bytes], bool] | None = None
         self.status = status
-        self.headers = headers
+        self.headers = head.headers
+        self.content_type = head.content_type
         self.complete = False
         """The body has come to its end; part of it may be unread."""
         self.reusable = False
@@ -43,11 +63,6 @@ class HttpResponse:
     def has_more(self) -> bool:
         """Something of the body has come and is unread."""
         return bool(self._pieces)
-
-    @property
-    def content_type(self) -> str:
-        """The media type, in lower case, without parameters; what HTTP assumes where there is none."""
-        return _media_type(self.headers.get("content-type", "application/octet-stream"))
 
     async def readany(self, *, past: Callable[[bytes], bool] | None = None) -> bytes:
         """What has come since the last call, or what comes next; nothing once the body is over. What comes while this waits is
@@ -104,14 +119,16 @@ class HttpConnection(asyncio.Protocol):
         self._finished = finished
         self._lost = lost
         self._transport: asyncio.Transport | None = None
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        # The parser calls this for every chunk of the transfer, of which a read may bring one for each word.
+        # The parser calls these for every header, and for every chunk of the transfer, of which a read may bring one for each
+        # word.
+        self.on_header = self._headers.__setitem__
         self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._response: HttpResponse | None = None
         self._error: OSError | None = None
-        self._headers: dict[str, str] = {}
         self._head_bytes = 0
         self._busy = False
         self._paused = False
@@ -136,7 +153,7 @@ class HttpConnection(asyncio.Protocol):
         assert self._transport is not None  # noqa: S101  (a connection is handed out once it is made)
         self._busy = True
         self._response = None
-        self._headers = {}
+        self._headers.clear()
         self._head_bytes = 0
         self.used += 1
         if outbox is None:
@@ -222,17 +239,12 @@ class HttpConnection(asyncio.Protocol):
         self._wake()
         self._lost(self)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._response is not None:
-            return
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:
-            self._headers = {}
+            self._headers.clear()
         elif self._busy and self._response is None:
-            self._response = HttpResponse(self, status=status, headers=self._headers)
+            self._response = HttpResponse(self, status=status, head=_head(tuple(self._headers.items())))
         elif self._response is not None:
             # A second answer to one request: what comes next could not be told from it.
             self._response.reusable = False
@@ -247,7 +259,9 @@ class HttpConnection(asyncio.Protocol):
     def _hand_over(self) -> None:
         """What the parser has found of the body belongs to the answer, unless nobody asked for it."""
         body, response = self._body, self._response
-        if body and response is not None and not response.complete:
+        if not body:
+            return
+        if response is not None and not response.complete:
             response.feed(body[0] if len(body) == 1 else b"".join(body))
         body.clear()
 
@@ -264,5 +278,8 @@ class HttpConnection(asyncio.Protocol):
 
 
 @lru_cache(maxsize=64)
-def _media_type(header: str) -> str:
-    return header.partition(";")[0].strip().lower()
+def _head(headers: tuple[tuple[bytes, bytes], ...]) -> Head:
+    """Most answers of a server have the same head for a second."""
+    told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    given = told.get("content-type", "application/octet-stream")
+    return Head(MappingProxyType(told), given.partition(";")[0].strip().lower())

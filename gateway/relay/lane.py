@@ -78,8 +78,11 @@ class FailedAfterResend(UpstreamFailed):
 class ModelLane(Protocol):
     """One way to reach a model. Failures are ``UpstreamFailed``; a request it cannot express is ``BadRequest``."""
 
+    def ready(self, call: Call) -> bool:
+        """Is it known without asking that the model can answer at once? True as well where nothing is ever loaded."""
+
     async def resident(self, call: Call) -> bool:
-        """Can the model answer at once, as it is loaded now? True as well where nobody says, and where nothing is loaded.
+        """Can the model answer at once, as it is loaded now? True as well where nobody says. Asked only after ``ready`` said no.
 
         Bounds its own waiting.
         """

@@ -23,8 +23,12 @@ _EFFORT: Final = frozenset({"reasoning_effort", "reasoning", "thinking"})
 class LiteLLMLane:
     """Chats through ``Call.backend``."""
 
+    def ready(self, call: Call) -> bool:
+        """See ``ModelLane.ready``. Nothing is loaded on this lane."""
+        return True
+
     async def resident(self, call: Call) -> bool:
-        """See ``ModelLane.resident``. Nothing is loaded on this lane."""
+        """See ``ModelLane.resident``."""
         return True
 
     def load(self, call: Call) -> Load:

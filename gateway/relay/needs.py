@@ -69,7 +69,8 @@ class Needs:
     @property
     def special(self) -> bool:
         """Is there anything in it that not every model can do, its length aside?"""
-        return bool(self.features) or self.json_mode or self.logit_bias
+        what = self.tools or self.images or self.audio or self.json_schema or self.suffix
+        return bool(what or self.json_mode or self.logit_bias)
 
     @property
     def asked_features(self) -> tuple[str, ...]:
@@ -81,8 +82,9 @@ class Needs:
     def most_prompt_tokens(self) -> int:
         """More than the prompt can take with any tokenizer that falls back to bytes; cheap."""
         letters = sum(map(len, self.texts))
-        beyond_ascii = sum(len(text) for text in self.texts if not text.isascii())
-        return letters + 3 * beyond_ascii + self._fixed_tokens
+        if not all(map(str.isascii, self.texts)):
+            letters += 3 * sum(len(text) for text in self.texts if not text.isascii())
+        return letters + self._fixed_tokens
 
     @once
     def prompt_tokens(self) -> int:
@@ -167,6 +169,10 @@ def image_url(part: Mapping[str, object]) -> str:
 
 class Refusals(Protocol):
     """What models refused when they were asked, as far as the plan does not know it yet."""
+
+    @property
+    def any(self) -> bool:
+        """Has any model refused anything?"""
 
     def refused(self, ref: ModelRef) -> Mapping[str, str]:
         """Capability field → upstream's words; empty for nearly every model. Asked for every deployment of every request."""

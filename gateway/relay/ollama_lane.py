@@ -50,18 +50,19 @@ class OllamaLane:
         self._loads = Loads()
         self._resident_until_s: dict[BreakerKey, float] = {}
 
-    async def resident(self, call: Call) -> bool:
-        """See ``ModelLane.resident``. Ollama's own cloud models are not loaded here, so they are simply called; so is a server
-        that does not say what it has loaded."""
+    def ready(self, call: Call) -> bool:
+        """See ``ModelLane.ready``. Ollama's own cloud models are not loaded here, so they are simply called."""
         if call.deployment.cloud:
             return True
         key = breaker_key(call.deployment, provider=call.provider)
-        if self._clock.monotonic() < self._resident_until_s.get(key, 0.0):
-            return True
+        return self._clock.monotonic() < self._resident_until_s.get(key, 0.0)
+
+    async def resident(self, call: Call) -> bool:
+        """See ``ModelLane.resident``. A server that does not say what it has loaded is simply called."""
         listed = await self._listed(call)
         if listed is not None and not _holds(listed, call):
             return False
-        self._note_resident(key)
+        self._note_resident(breaker_key(call.deployment, provider=call.provider))
         return True
 
     def load(self, call: Call) -> Load:

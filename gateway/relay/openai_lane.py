@@ -37,11 +37,15 @@ class OpenAILane:
         self._loads = Loads()
         self._moulds = Moulds()
 
-    async def resident(self, call: Call) -> bool:
-        """See ``ModelLane.resident``. Only the embedded engine's models are loaded by us."""
+    def ready(self, call: Call) -> bool:
+        """See ``ModelLane.ready``. Only the embedded engine's models are loaded by us."""
         if call.provider.kind is not ProviderKind.EMBEDDED:
             return True
         return self._endpoints.resident(call.ref, provider=call.provider, context_tokens=call.deployment.context_tokens)
+
+    async def resident(self, call: Call) -> bool:
+        """See ``ModelLane.resident``."""
+        return self.ready(call)
 
     def load(self, call: Call) -> Load:
         """See ``ModelLane.load``."""
@@ -83,15 +87,14 @@ class OpenAILane:
 
     async def _endpoint(self, call: Call, *, within_s: float | None = None) -> Endpoint:
         within_s = call.load_s if within_s is None else within_s
-        resolving = self._endpoints.resolve(
-            call.ref, provider=call.provider, context_tokens=call.deployment.context_tokens
-        )
         try:
-            if call.provider.kind is not ProviderKind.EMBEDDED:
-                # There is nothing to wait for.
-                return await resolving
+            known = self._endpoints.known(call.ref, provider=call.provider)
+            if known is not None:
+                return known
             async with asyncio.timeout(within_s):
-                return await resolving
+                return await self._endpoints.resolve(
+                    call.ref, provider=call.provider, context_tokens=call.deployment.context_tokens
+                )
         except TimeoutError as exc:
             message = f"the model was not ready within {within_s:g} s"
             raise UpstreamFailed(message, failure=FailureClass.TIMEOUT) from exc

@@ -11,6 +11,7 @@ from gateway.errors import UpstreamFailed
 from gateway.relay.classify import classify
 from gateway.relay.event import Event, EventKind
 from gateway.relay.moulds import Moulds
+from gateway.relay.names import Names
 from gateway.relay.sse import raw_frame
 from gateway.relay.text_chunks import Mould, TextChunks
 
@@ -192,7 +193,7 @@ class ChunkReader:
             if not self._framing:
                 # What stands in every chunk is taken from the first.
                 if kind is EventKind.FINISH and data:
-                    self._keep_ends(chunk)
+                    self._keep_ends(chunk, data=data)
                 return Event(kind, chunk, finished=finished)
             if data and self._agrees(chunk):
                 return Event(kind, chunk, raw_frame(data), finished)
@@ -210,16 +211,17 @@ class ChunkReader:
 
     def _recall_mould(self, chunk: Mapping[str, object]) -> None:
         """What the model's chunks looked like last, if upstream gave this answer its id and time."""
-        if self._moulds is None or not self._agrees_on_names(chunk):
+        names = Names.of(chunk) if self._moulds is not None and self._agrees_on_names(chunk) else None
+        if self._moulds is None or names is None:
             return
-        known = self._moulds.recall(self._model_key, answer_id=self._id, created=self._created, framing=self._framing)
+        known = self._moulds.recall(self._model_key, names, framing=self._framing)
         if known is not None:
             self._mould, self._text_chunks = known
 
-    def _keep_ends(self, finish: Mapping[str, object]) -> None:
+    def _keep_ends(self, finish: Mapping[str, object], *, data: bytes) -> None:
         """For the model's next answer, which may come at once."""
         if self._opening is not None and self._moulds is not None:
-            self._moulds.keep_ends(self._model_key, opening=self._opening, finish=finish)
+            self._moulds.keep_ends(self._model_key, opening=self._opening, finish=finish, ending=data)
 
     def _look_for_mould(self, chunk: Mapping[str, object], choices: list[dict[str, object]], *, data: bytes) -> None:
         """Most chunks of an answer differ in their text only. Once one of them has been read, the others need not be."""
@@ -294,8 +296,7 @@ def _is_usage(value: object) -> bool:
     """Token counts as they must be: upstream's own extras beside them are passed on unread."""
     if not isinstance(value, dict) or not value:
         return False
-    for key in _COUNTS:
-        count = value.get(key)
+    for count in map(value.get, _COUNTS):  # noqa: SIM110  (a generator would cost more than what it looks at)
         if count is not None and (type(count) is not int or count < 0):
             return False
     return True

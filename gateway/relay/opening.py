@@ -97,7 +97,7 @@ async def _open(walk: Walk, ready: Ready, *, watch: Watch, outgoing: Outgoing) -
             # Whatever the lane says of its end, this is no answer.
             raise UpstreamFailed("the answer came without any choice", failure=FailureClass.TRUNCATED)
         usage = completion.get("usage")
-        whole = Whole(body=outgoing.wire.whole(completion), usage=usage if isinstance(usage, Mapping) else None)
+        whole = Whole(body=outgoing.wire.whole(completion), usage=usage if isinstance(usage, dict) else None)
         return Opened(index=ready.index, deployment=deployment, watch=watch, whole=whole)
     held: list[Event] = []
     hold_back = walk.passage.route.plan.manner.hold_back

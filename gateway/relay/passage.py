@@ -13,8 +13,8 @@ from gateway.relay.route import Route
 @dataclass(slots=True, kw_only=True)
 class Passage:
     """``body`` is the request with the role's defaults; ``prompt_tokens`` a rough upper estimate of its prompt. ``candidates``
-    and ``at_start`` (the breakers when it came) are in the plan's order. ``spent_s`` adds up the time spent waiting for
-    anything but the gateway itself."""
+    and ``at_start`` (the breakers when the first one was chosen) are in the plan's order. ``spent_s`` adds up the time spent
+    waiting for anything but the gateway itself."""
 
     operation: Operation
     stream: bool
@@ -25,7 +25,7 @@ class Passage:
     candidates: tuple[Candidate, ...]
     ledger: Ledger
     started_s: float
-    at_start: tuple[Standing, ...]
+    at_start: tuple[Standing, ...] = ()
     spent_s: float = 0.0
     loading: set[int] = field(default_factory=set)
     """Those that were passed over because they are not loaded."""

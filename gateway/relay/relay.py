@@ -199,7 +199,7 @@ class Relay:
 
     def _refused(self, deployments: Sequence[Deployment]) -> Mapping[ModelRef, Mapping[str, str]]:
         """What models of these deployments have refused; hardly ever anything."""
-        if self._refusals is None:
+        if self._refusals is None or not self._refusals.any:
             return _NOTHING
         return {one.ref: words for one in deployments if (words := self._refusals.refused(one.ref))}
 
@@ -258,7 +258,6 @@ class Relay:
             candidates=tuple(candidates),
             ledger=ledger,
             started_s=self._clock.monotonic(),
-            at_start=ledger.standings(),
         )
 
 

@@ -88,7 +88,7 @@ def _check_messages(messages: object) -> None:
         if not isinstance(message, dict):
             raise wrong(f"messages[{number}]", found=message, allowed="an object")
         role = message.get("role")
-        if not isinstance(role, str) or role not in _ROLES:
+        if type(role) is not str or role not in _ROLES:
             raise wrong(f"messages[{number}].role", found=role, allowed=", ".join(sorted(_ROLES)))
         if type(message.get("content")) is not str:
             _check_content(message, where=f"messages[{number}].content")

@@ -9,11 +9,12 @@ from gateway.domain.plan import Deployment, RolePlan
 from gateway.domain.ports import CompletionBackend
 from gateway.relay.attempts import Candidate
 from gateway.relay.breaker import BreakerKey, breaker_key
-from gateway.relay.deadlines import total_s
+from gateway.relay.deadlines import Limits, limits, prefill_s, total_s
 from gateway.relay.needs import Needs, why_not
 from gateway.relay.once import once
 
 STAYS: Final = "it is in the cloud, and the request says x-rolegate-cloud: never"
+_KNOWN_LIMITS: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,20 @@ class Route:
         """The smallest context among the deployments; infinite where no provider says."""
         known = [one.context_tokens for one in self.plan.deployments if one.context_tokens is not None]
         return min(known, default=float("inf"))
+
+    def limits(self, *, cloud: bool, prompt_tokens: int) -> Limits:
+        """The deadlines of an attempt on a deployment with so long a prompt."""
+        asked = (cloud, 0 if cloud else prefill_s(prompt_tokens))
+        known = self._limits.get(asked)
+        if known is None:
+            known = limits(deadlines=self.plan.deadlines, cloud=cloud, more_s=asked[1])
+            if len(self._limits) < _KNOWN_LIMITS:
+                self._limits[asked] = known
+        return known
+
+    @once
+    def _limits(self) -> dict[tuple[bool, int], Limits]:
+        return {}
 
     @once
     def for_any(self) -> tuple[Candidate, ...]:

@@ -56,6 +56,8 @@ class SseParser:
 
     def finish(self) -> list[bytes]:
         """What is left when the connection ends without the blank line that closes an event."""
+        if self.at_start:
+            return []
         return self._take([self._lines.rest(), b""])
 
     def _take(self, lines: list[bytes]) -> list[bytes]:

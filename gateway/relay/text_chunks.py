@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 
 from gateway.relay.event import Event, EventKind
+from gateway.relay.names import Names
 
 _TEXT: Final = re.compile(rb'"delta":\s*\{\s*"content":\s*("(?:[^"\\]|\\.)*")\s*\}')
 _OPENS: Final = b'"delta":{"content":'
@@ -101,13 +102,12 @@ class Mould:
                 return tokens, place
         return [data[begin:end]], over
 
-    def renewed(self, *, known: Sequence[bytes], new: Sequence[bytes]) -> "Mould | None":
-        """The mould with ``new`` where ``known`` stands, each of which must stand in it once and nowhere after the text."""
-        before = self._before
-        for old, fresh in zip(known, new, strict=True):
-            if before.count(old) != 1 or old in self._after:
-                return None
-            before = before.replace(old, fresh)
+    def renewed(self, known: Names, new: Names) -> "Mould | None":
+        """The mould of an answer that goes by ``new`` names where this one's goes by ``known`` ones; ``None`` unless each of them
+        stands in it once, before the text."""
+        before = known.renewed(self._before, new)
+        if before is None or known.id_token in self._after or known.time_token in self._after:
+            return None
         return Mould(before=before, after=self._after)
 
 

@@ -13,7 +13,6 @@ from gateway.domain.ports import Clock
 from gateway.errors import RequestFailed, RolegateError, UpstreamFailed
 from gateway.relay.admission import Admission, Place
 from gateway.relay.attempts import Stop, Try, next_step
-from gateway.relay.deadlines import limits
 from gateway.relay.lane import Call, ModelLane
 from gateway.relay.loads import Load, too_slow
 from gateway.relay.passage import Passage
@@ -179,6 +178,8 @@ class Walk:
         if call.left_s <= 0:
             message = f"nothing is left of the {call.limits.total_s:g} s for the whole request"
             raise UpstreamFailed(message, failure=FailureClass.TIMEOUT)
+        if lane.ready(call):
+            return Ready(index=index, call=call, lane=lane)
         begun_s = self.clock.monotonic()
         try:
             if await lane.resident(call):
@@ -205,9 +206,12 @@ class Walk:
     def _choose(self) -> Try:
         """The deployment to try now, and the wait that it asks for."""
         passage = self.passage
+        standings = passage.ledger.standings()
+        if not passage.at_start:
+            passage.at_start = standings
         step = next_step(
             candidates=passage.candidates,
-            standings=passage.ledger.standings(),
+            standings=standings,
             failed=passage.ledger.failed,
             left_s=self.left_s,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
@@ -266,9 +270,7 @@ class Walk:
         passage = self.passage
         route = passage.route
         deployment = route.plan.deployments[index]
-        bounds = limits(
-            deadlines=route.plan.deadlines, cloud=deployment.cloud, prompt_tokens=passage.prompt_tokens // 4
-        )
+        bounds = route.limits(cloud=deployment.cloud, prompt_tokens=passage.prompt_tokens // 4)
         return Call(
             operation=passage.operation,
             stream=passage.stream,

@@ -10,7 +10,7 @@ from gateway.domain.model import Lane
 from gateway.domain.plan import Via
 from gateway.domain.role import Deadlines
 from gateway.errors import BadRequest, Unsupported
-from gateway.relay.deadlines import CLOUD, LOCAL, limits
+from gateway.relay.deadlines import CLOUD, LOCAL, limits, prefill_s
 from gateway.relay.needs import Needs, needs_of, stripped, why_not
 from gateway.relay.relay import with_defaults
 from gateway.relay.request import ChatRequest
@@ -286,9 +286,9 @@ def test_defaults_fill_what_the_caller_left_open() -> None:
 
 def test_deadlines_are_the_roles_over_the_kinds() -> None:
     assert limits(deadlines=Deadlines(), cloud=False) == LOCAL
-    assert limits(deadlines=Deadlines(), cloud=True, prompt_tokens=10_000) == CLOUD
-    assert limits(deadlines=Deadlines(), cloud=False, prompt_tokens=1000).first_token_s == 80
-    told = limits(deadlines=Deadlines(first_token_s=3, total_s=9, load_s=1), cloud=False, prompt_tokens=10_000)
+    assert limits(deadlines=Deadlines(), cloud=True, more_s=200) == CLOUD
+    assert limits(deadlines=Deadlines(), cloud=False, more_s=prefill_s(1000)).first_token_s == 80
+    told = limits(deadlines=Deadlines(first_token_s=3, total_s=9, load_s=1), cloud=False, more_s=200)
     assert (told.first_token_s, told.total_s, told.load_s, told.connect_s) == (3, 9, 1, 2)
 
 

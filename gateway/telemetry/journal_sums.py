@@ -2,10 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.domain.cost import DAY_S, DaySum, day_of
-from gateway.domain.record import RequestRecord
 
 KEPT_DAYS: Final = 400
 _MOST_TOKENS: Final = 2**53
@@ -61,34 +60,39 @@ def sums_of_rows(connection: sqlite3.Connection) -> Sequence[DaySum]:
     return [_sum(row) for row in connection.execute(_OF_ROWS)]
 
 
-def sums_of(records: Iterable[RequestRecord]) -> list[DaySum]:
-    """What these requests, as they were made fit to be written, add to their days. Who was not answered costs nothing."""
-    sums: dict[tuple[int, str, str, bool], DaySum] = {}
-    for one in records:
-        day = day_of(one.time_s)
-        if not one.model or not 0 <= day < _MOST_DAYS:
-            continue
-        key = (day, one.role, one.model, one.cloud)
-        counts = _counts(one)
-        known = sums.get(key) or DaySum(*key, 0, 0, 0, 0, 0, 0.0)
-        sums[key] = DaySum(
-            *key,
-            requests=known.requests + 1,
-            counted=known.counted + (counts is not None),
-            priced=known.priced + (one.cost_usd is not None),
-            prompt_tokens=known.prompt_tokens + (counts[0] if counts else 0),
-            completion_tokens=known.completion_tokens + (counts[1] if counts else 0),
-            cost_usd=known.cost_usd + (one.cost_usd or 0.0),
-        )
-    return list(sums.values())
+class Answered(NamedTuple):
+    """What counts of one answer, made fit to be written. Token counts and cost are ``None`` where they are unknown."""
+
+    time_s: float
+    role: str
+    model: str
+    cloud: bool
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: float | None
 
 
-def _counts(one: RequestRecord) -> tuple[int, int] | None:
-    """Tokens of prompt and answer, where both are known and can be true. Vectors are no answer in tokens."""
-    prompt, completion = one.prompt_tokens, 0 if one.endpoint == "embeddings" else one.completion_tokens
-    if prompt is None or completion is None or not (0 <= prompt < _MOST_TOKENS and 0 <= completion < _MOST_TOKENS):
-        return None
-    return prompt, completion
+def sums_of(answers: Iterable[Answered]) -> list[DaySum]:
+    """What these answers add to their days."""
+    sums: dict[tuple[int, str, str, bool], list[float]] = {}
+    for time_s, role, model, cloud, prompt, completion, cost in answers:
+        key = (day_of(time_s), role, model, cloud)
+        known = sums.get(key)
+        if known is None:
+            known = sums[key] = [0, 0, 0, 0, 0, 0.0]
+        known[0] += 1
+        if prompt is not None and completion is not None and 0 <= prompt < _MOST_TOKENS > completion >= 0:
+            known[1] += 1
+            known[3] += prompt
+            known[4] += completion
+        if cost is not None:
+            known[2] += 1
+            known[5] += cost
+    return [
+        DaySum(*key, int(requests), int(counted), int(priced), int(prompt), int(completion), cost)
+        for key, (requests, counted, priced, prompt, completion, cost) in sums.items()
+        if 0 <= key[0] < _MOST_DAYS
+    ]
 
 
 def _sum(row: Sequence[Any]) -> DaySum:

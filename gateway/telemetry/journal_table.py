@@ -7,10 +7,10 @@ log, which would cut that log from under a journal that is open all the time.
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from operator import itemgetter
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -18,7 +18,7 @@ import orjson
 from gateway.domain.cost import DaySum
 from gateway.domain.record import RequestRecord
 from gateway.errors import AttemptFacts
-from gateway.telemetry.journal_sums import add_sums, create_sums, sums_of, sums_of_rows, trim_sums
+from gateway.telemetry.journal_sums import Answered, add_sums, create_sums, sums_of, sums_of_rows, trim_sums
 from gateway.telemetry.layout import is_there, layout_of
 from gateway.telemetry.logs import Redactor
 
@@ -61,14 +61,11 @@ _SINCE_2: Final = (
 _IN_1: Final = ("''", *("NULL" for _ in _SINCE_2[1:]))
 """What a file of layout 1 would say in those columns."""
 _ALL_COLUMNS: Final = (*_COLUMNS, *_SINCE_2)
-_SUMMED: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        name: place
-        for place, (name, _) in enumerate(_ALL_COLUMNS)
-        if name in {"time_s", "role", "model", "prompt_tokens", "completion_tokens", "cost_usd"}
-    }
+_PLACES: Final = {name: place for place, (name, _) in enumerate(_ALL_COLUMNS)}
+_summed = itemgetter(
+    *(_PLACES[name] for name in ("time_s", "role", "model", "prompt_tokens", "completion_tokens", "cost_usd"))
 )
-"""The columns that daily sums are made of, and their places in a row."""
+"""The columns that daily sums are made of, out of a row."""
 _NAMES_OF_1: Final = ", ".join(name for name, _ in _COLUMNS)
 NAMES: Final = ", ".join(name for name, _ in _ALL_COLUMNS)
 
@@ -183,17 +180,16 @@ def _row(record: RequestRecord, *, text: Callable[[str], str], redactor: Redacto
 
 
 def sums_of_batch(records: Sequence[RequestRecord], rows: Sequence[Row]) -> list[DaySum]:
-    """What these requests add to their days; ``rows`` are theirs. That an answer came from a cloud is not the same as that
-    something went to one, and only the requests themselves know it."""
-    clean = [
-        one._replace(
-            cloud=one.cloud and any(each.cloud and each.model == one.model for each in one.attempts),
-            **{name: row[place] for name, place in _SUMMED.items()},
-        )
-        for one, row in zip(records, rows, strict=True)
-        if one.model
-    ]
-    return sums_of(clean)
+    """What these requests add to their days; ``rows`` are theirs. Who was not answered costs nothing."""
+    return sums_of(_answered(one, row) for one, row in zip(records, rows, strict=True) if one.model)
+
+
+def _answered(record: RequestRecord, row: Row) -> Answered:
+    time_s, role, model, prompt, completion, cost = _summed(row)
+    # That something went to a cloud is not the same as that the answer came from one.
+    cloud = record.cloud and any(one.cloud and one.model == record.model for one in record.attempts)
+    # Vectors are no answer in tokens.
+    return Answered(time_s, role, model, cloud, prompt, 0 if record.endpoint == "embeddings" else completion, cost)
 
 
 def record_of(row: Row) -> RequestRecord:

@@ -113,6 +113,11 @@ def logging_to(
     root, ours = logging.getLogger(), logging.getLogger("gateway")
     kept, levels = root.handlers[:], (root.level, ours.level)
     root.handlers[:] = [writer]
+    # There is nobody on the way to the root who wants to hear of what there is much of.
+    frequent = [logging.getLogger(name) for name in together]
+    for logger in frequent:
+        logger.addHandler(writer)
+        logger.propagate = False
     root.setLevel(logging.WARNING)
     ours.setLevel(level)
     # Nobody reads which thread or process a record came from, and finding out is most of what making one costs.
@@ -125,6 +130,9 @@ def logging_to(
         writer.close()
         logging.logThreads, logging.logProcesses, logging.logMultiprocessing = found_out
         root.handlers[:] = kept
+        for logger in frequent:
+            logger.removeHandler(writer)
+            logger.propagate = True
         root.setLevel(levels[0])
         ours.setLevel(levels[1])
 

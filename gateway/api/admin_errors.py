@@ -5,7 +5,7 @@ from dataclasses import asdict
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from gateway.api.exchange import request_id_of
+from gateway.api.request_id import request_id_of
 from gateway.errors import ConfigInvalid
 from gateway.relay.error_shape import error_object
 
@@ -16,4 +16,6 @@ def problems_error(error: ConfigInvalid, *, scope: Scope) -> Response:
     told = content["error"]
     assert isinstance(told, dict)  # noqa: S101  (the shape of every error)
     told["problems"] = [asdict(problem) for problem in error.problems]
-    return JSONResponse(content, status_code=error.http_status, headers={"x-request-id": request_id_of(scope)})
+    return JSONResponse(
+        content, status_code=error.http_status, headers={"x-request-id": request_id_of(dict(scope["headers"]))}
+    )

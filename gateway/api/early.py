@@ -6,8 +6,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from gateway.api.errors import error_body, error_headers, error_status
-from gateway.api.exchange import request_id_of
 from gateway.api.messages import Messages
+from gateway.api.request_id import request_id_of
 from gateway.errors import RolegateError
 
 _MESSAGES_PATH = "/v1/messages"
@@ -16,7 +16,7 @@ _MESSAGES_PATH = "/v1/messages"
 def early_error(error: RolegateError, *, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
     """The answer that says so. ``headers`` go with it."""
     in_messages = str(scope["path"]).startswith(_MESSAGES_PATH)
-    request_id = request_id_of(scope)
+    request_id = request_id_of(dict(scope["headers"]))
     ids = {"x-request-id": request_id, **({"request-id": request_id} if in_messages else {})}
     return Response(
         Messages().error(error, request_id=request_id) if in_messages else error_body(error),

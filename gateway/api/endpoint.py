@@ -2,29 +2,31 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
-from typing import Final
+from collections.abc import Coroutine, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.api.asgi_caller import AsgiCaller
+from gateway.api.caller import CALLER, Caller
 from gateway.api.dialect import Asked, Dialect
 from gateway.api.errors import error_headers, error_status
-from gateway.api.exchange import CLOUD_HEADERS, Exchange, left_the_machine, stays
-from gateway.api.http_protocol import CALLER, Caller
-from gateway.api.reply import CallerGone, Headers, raw_headers, read_body, send_body
+from gateway.api.exchange import CLOUD_HEADERS, Exchange, left_the_machine
+from gateway.api.reply import CallerGone, Headers, headers_in, raw_headers, read_body, send_body
 from gateway.domain.ports import Journal
 from gateway.errors import GatewayStopping, RequestFailed, RolegateError
-from gateway.relay.answer import Outlet, StreamingAnswer
+from gateway.relay.answer import Answer, Outlet, StreamingAnswer
 from gateway.relay.embedding_request import EmbeddingRequest
 from gateway.relay.patience import Patience
 from gateway.relay.relay import Relay
 from gateway.relay.route import Route
+from gateway.runtime.generation import Generation
 from gateway.runtime.swap import Switchboard
 
 GOODBYE_S: Final = 0.5
 """How long the last words may take when the gateway stops."""
-QUICK_S: Final = 0.05
-"""What is answered sooner is not worth watching for the caller's leave."""
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _SSE_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -52,45 +54,56 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, endpoint=self._dialect.name, journal=self._journal)
-        caller: Caller | None = scope.get("extensions", {}).get(CALLER)
-        patience = Patience() if caller is None else Patience(loop=caller.loop, alarm=caller.alarm)
+        caller: Caller | AsgiCaller = scope.get("extensions", _NOTHING).get(CALLER) or AsgiCaller(receive)
+        patience = Patience(loop=caller.loop, alarm=caller.alarm)
         try:
-            body = caller.body(limit_bytes=self._body_limit_bytes) if caller is not None else None
+            body = caller.whole_body(limit_bytes=self._body_limit_bytes)
             if not body:
                 body = await read_body(receive, limit_bytes=self._body_limit_bytes, patience=patience)
             asked = self._asked(body, exchange=exchange)
-            exchange.stream = asked.inquiry.stream
-            exchange.visitor.must_use(asked.inquiry.model)
-            at_home = stays(scope)
+            at_home = exchange.stays()
             with self._switchboard.admit() as generation:
-                exchange.generation = generation.number
-                name = asked.inquiry.model
-                exchange.is_role = name in generation.roles
-                exchange.role = name if exchange.is_role else ""
-                route = generation.route(name)
-                if at_home:
-                    route = route.staying
-                exchange.role = name
-                work = self._answer(asked, route=route, exchange=exchange, patience=patience, send=send, caller=caller)
-                await (work if caller is not None else until_gone(work, receive=receive))
+                route = self._route(asked.inquiry.model, generation=generation, exchange=exchange)
+                # From here on this task is cancelled at once when the caller disconnects.
+                caller.when_gone(patience.task.cancel)
+                answering = self._answer(
+                    asked, route=route.staying if at_home else route, exchange=exchange, patience=patience
+                )
+                answer = exchange.answer = await answering
+                head = exchange.answer_head(answer)
+                exchange.begun = True
+                if isinstance(answer, StreamingAnswer):
+                    await _send_stream(answer, headers=headers_in(head), send=send, outlet=caller)
+                elif not caller.reply(answer.body, head=head):
+                    await send_body(send, status=200, body=answer.body, headers=headers_in(head))
+                exchange.answered()
         except CallerGone:
             exchange.gone()
         except asyncio.CancelledError:
-            await self._say_goodbye(exchange, send=send)
-            raise
+            if not caller.gone:
+                caller.when_gone(None)
+                await self._say_goodbye(exchange, send=send)
+                raise
+            patience.task.uncancel()
+            exchange.gone()
         except RolegateError as error:
+            caller.when_gone(None)
             told = exchange.visitor.told(error)
             await send_error(told, dialect=self._dialect, exchange=exchange, send=send)
         finally:
+            caller.when_gone(None)
             patience.close()
 
     def _asked(self, body: bytes, *, exchange: Exchange) -> Asked:
         try:
-            return self._dialect.asked(body)
+            asked = self._dialect.asked(body)
         except RolegateError:
             if self._switchboard.started:
                 exchange.name_role(body, roles=self._switchboard.live.roles)
             raise
+        exchange.stream = asked.inquiry.stream
+        exchange.visitor.must_use(asked.inquiry.model)
+        return asked
 
     async def _say_goodbye(self, exchange: Exchange, *, send: Send) -> None:
         """The gateway is stopping: no answer may look whole that is not."""
@@ -104,54 +117,36 @@ class Endpoint:
                     await send({"type": "http.response.body", "body": last_words, "more_body": True})
                     exchange.answered()
 
-    async def _answer(
-        self,
-        asked: Asked,
-        *,
-        route: Route,
-        exchange: Exchange,
-        patience: Patience,
-        send: Send,
-        caller: Caller | None,
-    ) -> None:
-        """It is cancelled at once when the caller disconnects (then ``CallerGone``)."""
-        if caller is not None:
-            caller.when_gone(patience.task.cancel)
-        inquiry, request_id = asked.inquiry, exchange.request_id
-        try:
-            if asked.wire is not None:
-                answer = await self._relay.answer(
-                    inquiry=inquiry,
-                    wire=asked.wire,
-                    route=route,
-                    request_id=request_id,
-                    patience=patience,
-                    abandoned=exchange.abandoned,
-                )
-            else:
-                assert isinstance(inquiry, EmbeddingRequest)  # noqa: S101  (what has no wire is one)
-                answer = await self._relay.embed(
-                    request=inquiry, route=route, request_id=request_id, abandoned=exchange.abandoned
-                )
-            exchange.answer = answer
-            headers = exchange.answer_headers(answer)
-            exchange.begun = True
-            if isinstance(answer, StreamingAnswer):
-                await _send_stream(answer, headers=headers, send=send, outlet=caller)
-            elif caller is None or not caller.reply(answer.body, headers=headers):
-                await send_body(send, status=200, body=answer.body, headers=headers)
-            exchange.answered()
-        except asyncio.CancelledError:
-            if caller is not None and caller.gone:
-                patience.task.uncancel()
-                raise CallerGone from None
-            raise
-        finally:
-            if caller is not None:
-                caller.when_gone(None)
+    @staticmethod
+    def _route(name: str, *, generation: Generation, exchange: Exchange) -> Route:
+        """Where the request may go. Raises ``UnknownRole``."""
+        exchange.generation = generation.number
+        exchange.is_role = name in generation.roles
+        exchange.role = name if exchange.is_role else ""
+        route = generation.route(name)
+        exchange.role = name
+        return route
+
+    def _answer(
+        self, asked: Asked, *, route: Route, exchange: Exchange, patience: Patience
+    ) -> Coroutine[object, None, Answer | StreamingAnswer]:
+        inquiry = asked.inquiry
+        if asked.wire is not None:
+            return self._relay.answer(
+                inquiry=inquiry,
+                wire=asked.wire,
+                route=route,
+                request_id=exchange.request_id,
+                patience=patience,
+                abandoned=exchange.abandoned,
+            )
+        assert isinstance(inquiry, EmbeddingRequest)  # noqa: S101  (what has no wire is one)
+        return self._relay.embed(
+            request=inquiry, route=route, request_id=exchange.request_id, abandoned=exchange.abandoned
+        )
 
 
-async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send, outlet: Outlet | None) -> None:
+async def _send_stream(answer: StreamingAnswer, *, headers: Headers, send: Send, outlet: Outlet) -> None:
     """Pass frames on as they come. A broken answer is not ended: the server then cuts the connection, which no client takes for
     a clean end."""
 
@@ -177,42 +172,3 @@ async def send_error(error: RolegateError, *, dialect: Dialect, exchange: Exchan
             headers += CLOUD_HEADERS
     await send_body(send, status=status, body=dialect.error(error, request_id=exchange.request_id), headers=headers)
     exchange.refused(error, status=status)
-
-
-async def until_gone(work: Coroutine[object, object, None], *, receive: Receive) -> None:
-    """Do the work; it is cancelled at once when the caller disconnects (then ``CallerGone``), of which a server that has nothing
-    but ASGI's messages tells only who asks."""
-    worker = asyncio.current_task()
-    assert worker is not None  # noqa: S101  (code that awaits runs in a task)
-    gone = False
-
-    def left(_: asyncio.Task[None]) -> None:
-        nonlocal gone
-        gone = True
-        worker.cancel()
-
-    watch: asyncio.Task[None] | None = None
-
-    def look_out() -> None:
-        nonlocal watch
-        watch = asyncio.ensure_future(_disconnected(receive))
-        watch.add_done_callback(left)
-
-    later = asyncio.get_running_loop().call_later(QUICK_S, look_out)
-    try:
-        await work
-    except asyncio.CancelledError:
-        if gone:
-            worker.uncancel()
-            raise CallerGone from None
-        raise
-    finally:
-        later.cancel()
-        if watch is not None:
-            watch.remove_done_callback(left)
-            watch.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

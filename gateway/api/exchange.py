@@ -1,8 +1,6 @@
 """One request of the data plane and its answer, as headers, log and journal tell of it."""
 
 import logging
-import random
-import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
@@ -11,7 +9,8 @@ from typing import Final
 import orjson
 from starlette.types import Scope
 
-from gateway.api.reply import Header, Headers, raw_headers
+from gateway.api.reply import Header, Headers, headers_in, lines_of, raw_headers
+from gateway.api.request_id import request_id_of
 from gateway.api.visitor import visitor_of
 from gateway.domain.model import ModelRef
 from gateway.domain.ports import Journal
@@ -23,7 +22,6 @@ from gateway.telemetry.logs import FACTS
 LOGGER: Final = __name__
 """What the lines of requests come from: one each."""
 _log = logging.getLogger(LOGGER)
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 _EMPTY_RECORD: Final = {**vars(logging.makeLogRecord({})), "name": _log.name}
 CLOUD_HEADERS: Final[tuple[Header, ...]] = ((b"x-rolegate-cloud", b"true"),)
 """Of answers for which data has left the machine, whether the cloud's answer was the one or not."""
@@ -38,13 +36,31 @@ CALLER_GONE: Final = 499
 class Exchange:
     """Made when a request arrives, told of once it is over. ``endpoint`` is the dialect's word."""
 
+    __slots__ = (
+        "_attempts",
+        "_endpoint",
+        "_journal",
+        "_said",
+        "_scope",
+        "_started",
+        "answer",
+        "begun",
+        "generation",
+        "is_role",
+        "request_id",
+        "role",
+        "stream",
+        "visitor",
+    )
+
     def __init__(self, scope: Scope, *, endpoint: str, journal: Journal | None) -> None:
         self._started = time.monotonic()
         self._endpoint = endpoint
         self._journal = journal
-        self.request_id = request_id_of(scope)
+        self._scope = scope
+        self._said = dict(scope["headers"])
+        self.request_id = request_id_of(self._said)
         self.visitor = visitor_of(scope)
-        self._traced = (b"x-rolegate-trace", b"1") in scope["headers"]
         self.generation: int | None = None
         self.role = ""
         """The role that was asked for, or the model reference; empty while neither is known."""
@@ -58,53 +74,60 @@ class Exchange:
 
     def headers(self) -> Headers:
         """What is known before anything has answered."""
-        request_id = self.request_id.encode("ascii")
-        headers = [(b"x-request-id", request_id), *_known(self.generation, self.role if self.is_role else "")]
-        if self._endpoint == "messages":
-            headers.append((b"request-id", request_id))
-        return headers
+        return headers_in(self._head())
 
-    def answer_headers(self, answer: Answer | StreamingAnswer) -> Headers:
-        headers = self.headers()
+    def answer_head(self, answer: Answer | StreamingAnswer) -> bytes:
+        """The headers of an answer, as ``lines_of`` writes them."""
+        head = self._head()
         attempts, deployment = answer.attempts, answer.deployment
         if deployment is not None:
             overhead_s = time.monotonic() - self._started - answer.upstream_s
-            headers += _answered_by(deployment.ref, len(attempts), answer.fallback_reason)
-            headers.append((b"x-rolegate-overhead-ms", b"%.2f" % (max(overhead_s, 0.0) * 1000)))
+            head += b"%bx-rolegate-overhead-ms: %.2f\r\n" % (
+                _answered_by(deployment.ref, len(attempts), answer.fallback_reason),
+                max(overhead_s, 0.0) * 1000,
+            )
         if left_the_machine(attempts):
-            headers += CLOUD_HEADERS
-        if self._traced and isinstance(answer, Answer):
+            head += lines_of(CLOUD_HEADERS)
+        if self._said.get(b"x-rolegate-trace") == b"1" and isinstance(answer, Answer):
             steps = (f"{one.model}={one.failure or 'ok'};ms={one.ms:.1f}" for one in attempts)
-            headers += raw_headers({"x-rolegate-trace": ", ".join(steps)})
-        return headers
+            head += lines_of(raw_headers({"x-rolegate-trace": ", ".join(steps)}))
+        return head
+
+    def stays(self) -> bool:
+        """Does the caller want nothing to leave the machine? Raises ``BadRequest`` for a wish that there is not: whoever
+        misspells it must not find out from the provider's bill."""
+        if WISH not in self._said:
+            return False
+        for name, value in self._scope["headers"]:
+            if name == WISH and value != b"never":
+                found = value[:_SHOWN_BYTES].decode("latin-1")
+                raise BadRequest(f'the header x-rolegate-cloud is "{found}"; allowed: never', param="x-rolegate-cloud")
+        return True
 
     def answered(self) -> None:
         """``answer`` was sent, as far as it went."""
-        facts = self._facts(200)
-        error = self.answer.error if isinstance(self.answer, StreamingAnswer) else None
-        failure = message = ""
-        if error is not None:
-            facts["broke_off"] = message = error.message
-            failure = error.failure_code
-        elif isinstance(self.answer, StreamingAnswer) and self.answer.stopped:
-            failure = "cancelled"
-            facts["reason"] = message = "the caller stopped reading"
-        self._tell(facts)
-        self._note(status=200, failure=failure, message=message)
+        answer = self.answer
+        if answer is None or isinstance(answer, Answer):
+            self._over(200)
+        elif answer.error is not None:
+            self._over(200, failure=answer.error.failure_code, message=answer.error.message, broke_off=True)
+        elif answer.stopped:
+            self._over(200, failure="cancelled", message="the caller stopped reading")
+        else:
+            self._over(200)
 
     def refused(self, error: RolegateError, *, status: int) -> None:
         """It was answered with an error."""
-        failed = error if isinstance(error, RequestFailed) else None
-        gone_out = {"cloud": True} if failed is not None and left_the_machine(failed.attempts) else {}
-        self._tell({**self._facts(status), **gone_out, "reason": error.message})
-        code = failed.failure_code if failed else error.code
-        self._note(status=status, failure=code, message=error.message, failed=failed)
+        if isinstance(error, RequestFailed):
+            self._attempts = self._attempts or error.attempts
+            self._over(status, failure=error.failure_code, message=error.message)
+        else:
+            self._over(status, failure=error.code, message=error.message)
 
     def gone(self) -> None:
         """The caller left before all of the answer was sent."""
-        self._tell(self._facts(CALLER_GONE))
-        status = CALLER_GONE if self.answer is None else 200
-        self._note(status=status, failure="cancelled", message="the caller went away")
+        sent = CALLER_GONE if self.answer is None else 200
+        self._over(CALLER_GONE, sent=sent, failure="cancelled", message="the caller went away")
 
     def abandoned(self, attempts: tuple[AttemptFacts, ...]) -> None:
         """These attempts had been made when the caller left."""
@@ -120,69 +143,74 @@ class Exchange:
         if isinstance(name, str) and name in roles and self.visitor.may_use(name):
             self.role, self.is_role = name, True
 
-    def _facts(self, status: int) -> dict[str, object]:
-        facts: dict[str, object] = {"status": status, "request_id": self.request_id}
-        if self.visitor.key is not None:
-            facts["key"] = self.visitor.name
-        if self.is_role:
-            facts["role"] = self.role
-        answer = self.answer
-        if left_the_machine(self._attempts if answer is None else answer.attempts):
-            facts["cloud"] = True
-        if answer is not None:
-            if answer.deployment is not None:
-                facts["model"] = str(answer.deployment.ref)
-            facts["attempts"] = len(answer.attempts)
-            if answer.fallback_reason:
-                facts["fallback"] = answer.fallback_reason
-        elif self._attempts:
-            facts["model"] = self._attempts[-1].model
-            facts["attempts"] = len(self._attempts)
-        return facts
+    def _head(self) -> bytes:
+        request_id = self.request_id.encode("ascii")
+        head = b"x-request-id: %b\r\n%b" % (request_id, _known(self.generation, self.role if self.is_role else ""))
+        return b"%brequest-id: %b\r\n" % (head, request_id) if self._endpoint == "messages" else head
 
-    def _tell(self, facts: dict[str, object]) -> None:
-        reason = facts.pop("reason", None)
-        facts["ms"] = round((time.monotonic() - self._started) * 1000, 1)
-        if reason:
-            facts["reason"] = reason
-        status = facts["status"]
-        bad = "broke_off" in facts or (isinstance(status, int) and status >= 500)
-        level = logging.WARNING if bad else logging.INFO
-        if _log.isEnabledFor(level):
-            _log.handle(_Told(level, self._endpoint, facts))
-
-    def _note(self, *, status: int, failure: str, message: str, failed: RequestFailed | None = None) -> None:
-        if self._journal is None:
-            return
-        now = time.monotonic()
+    def _over(
+        self, status: int, *, sent: int | None = None, failure: str = "", message: str = "", broke_off: bool = False
+    ) -> None:
+        """Tell the journal and the log. ``sent`` is the status that the caller got where the log has another one; ``broke_off``:
+        what failed had begun."""
+        started = self._started
+        took_s = time.monotonic() - started
         answer = self.answer
-        deployment = answer.deployment if answer is not None else None
-        usage = answer.usage if answer is not None else None
-        first_s = answer.first_token_s if answer is not None else None
-        attempts = answer.attempts if answer is not None else failed.attempts if failed is not None else self._attempts
+        if answer is None:
+            attempts, model, fallback, usage, first_s = self._attempts, "", "", None, None
+        else:
+            attempts, fallback, usage, first_s = (
+                answer.attempts,
+                answer.fallback_reason,
+                answer.usage,
+                answer.first_token_s,
+            )
+            model = "" if answer.deployment is None else str(answer.deployment.ref)
         record = RequestRecord(
             request_id=self.request_id,
-            time_s=time.time() - (now - self._started),
+            time_s=time.time() - took_s,
             endpoint=self._endpoint,
             role=self.role,
             stream=self.stream,
-            status=status,
+            status=status if sent is None else sent,
             failure=failure,
-            model=str(deployment.ref) if deployment is not None else "",
+            model=model,
             generation=self.generation,
             cloud=left_the_machine(attempts),
             attempts=attempts,
-            fallback_reason=answer.fallback_reason if answer is not None else "",
-            prompt_tokens=_count(usage, "prompt_tokens"),
-            completion_tokens=_count(usage, "completion_tokens"),
-            first_token_ms=None if first_s is None else round((first_s - self._started) * 1000, 1),
-            duration_ms=round((now - self._started) * 1000, 1),
+            fallback_reason=fallback,
+            prompt_tokens=None if usage is None else _count(usage, "prompt_tokens"),
+            completion_tokens=None if usage is None else _count(usage, "completion_tokens"),
+            first_token_ms=None if first_s is None else round((first_s - started) * 1000, 1),
+            duration_ms=round(took_s * 1000, 1),
             message=message,
             key=self.visitor.name,
         )
-        if usage is not None and not _DETAILS.isdisjoint(usage):
-            record = _detailed(record, usage)
-        self._journal.record(record)
+        if self._journal is not None:
+            detailed = usage is not None and not _DETAILS.isdisjoint(usage)
+            self._journal.record(_detailed(record, usage) if detailed and usage is not None else record)
+        level = logging.WARNING if broke_off or status >= 500 else logging.INFO
+        if _log.isEnabledFor(level):
+            facts = self._facts(record, status=status)
+            if message and status != CALLER_GONE:
+                facts["broke_off" if broke_off else "reason"] = message
+            _log.handle(_Told(level, self._endpoint, facts))
+
+    def _facts(self, record: RequestRecord, *, status: int) -> dict[str, object]:
+        facts: dict[str, object] = {"status": status, "request_id": record.request_id}
+        if record.key:
+            facts["key"] = record.key
+        if self.is_role:
+            facts["role"] = record.role
+        if record.cloud:
+            facts["cloud"] = True
+        if record.attempts:
+            facts["model"] = record.model or record.attempts[-1].model
+            facts["attempts"] = len(record.attempts)
+        if record.fallback_reason:
+            facts["fallback"] = record.fallback_reason
+        facts["ms"] = record.duration_ms
+        return facts
 
 
 class _Told(logging.LogRecord):
@@ -191,25 +219,28 @@ class _Told(logging.LogRecord):
 
     def __init__(self, level: int, message: str, facts: Mapping[str, object]) -> None:
         now_s = time.time()
-        self.__dict__ = {**_EMPTY_RECORD, **facts, FACTS: facts}
-        self.msg = message
-        self.created = now_s
-        self.msecs = now_s % 1 * 1000
-        self.levelno = level
-        self.levelname = "WARNING" if level == logging.WARNING else "INFO"
+        self.__dict__ = {
+            **_EMPTY_RECORD,
+            "msg": message,
+            "created": now_s,
+            "msecs": now_s % 1 * 1000,
+            "levelno": level,
+            "levelname": "WARNING" if level == logging.WARNING else "INFO",
+            FACTS: facts,
+        }
 
 
 @lru_cache(maxsize=1024)
-def _known(generation: int | None, role: str) -> tuple[Header, ...]:
+def _known(generation: int | None, role: str) -> bytes:
     """The headers that the generation and the role (empty for none) give."""
     headers = {} if generation is None else {"x-rolegate-generation": str(generation)}
-    return tuple(raw_headers({**headers, "x-rolegate-role": role} if role else headers))
+    return lines_of(raw_headers({**headers, "x-rolegate-role": role} if role else headers))
 
 
 @lru_cache(maxsize=1024)
-def _answered_by(model: ModelRef, attempts: int, fallback_reason: str) -> tuple[Header, ...]:
+def _answered_by(model: ModelRef, attempts: int, fallback_reason: str) -> bytes:
     headers = {"x-rolegate-model": str(model), "x-rolegate-attempts": str(attempts)}
-    return tuple(
+    return lines_of(
         raw_headers({**headers, "x-rolegate-fallback-reason": fallback_reason} if fallback_reason else headers)
     )
 
@@ -220,17 +251,6 @@ def left_the_machine(attempts: Sequence[AttemptFacts]) -> bool:
         if one.cloud and one.left_the_machine:
             return True
     return False
-
-
-def stays(scope: Scope) -> bool:
-    """Does the caller want nothing to leave the machine? Raises ``BadRequest`` for a wish that there is not: whoever misspells it
-    must not find out from the provider's bill."""
-    wished = [value for name, value in scope["headers"] if name == WISH]
-    for value in wished:
-        if value != b"never":
-            found = value[:_SHOWN_BYTES].decode("latin-1")
-            raise BadRequest(f'the header x-rolegate-cloud is "{found}"; allowed: never', param="x-rolegate-cloud")
-    return bool(wished)
 
 
 def _detailed(record: RequestRecord, usage: Mapping[str, object]) -> RequestRecord:
@@ -244,19 +264,11 @@ def _detailed(record: RequestRecord, usage: Mapping[str, object]) -> RequestReco
     )
 
 
-def _part(usage: Mapping[str, object], key: str) -> Mapping[str, object] | None:
+def _part(usage: Mapping[str, object], key: str) -> Mapping[str, object]:
     part = usage.get(key)
-    return part if isinstance(part, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
-def _count(usage: Mapping[str, object] | None, key: str) -> int | None:
-    value = usage.get(key) if usage is not None else None
+def _count(usage: Mapping[str, object], key: str) -> int | None:
+    value = usage.get(key)
     return value if type(value) is int else None
-
-
-def request_id_of(scope: Scope) -> str:
-    """The request's id: the caller's own if it is one that can be passed on, else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
-    return f"{random.getrandbits(128):032x}"

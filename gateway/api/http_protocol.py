@@ -2,24 +2,31 @@
 there are."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping, Sized
-from typing import Any, Final, cast
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.api.caller import CALLER, Caller
 from gateway.api.errors import error_body
-from gateway.api.reply import BODY_S, Headers
+from gateway.api.reply import BODY_S
 from gateway.errors import BadRequest, HeadTooLarge, RequestTooSlow, RolegateError, TooManyConnections
-from gateway.relay.outbox import FEW, Outbox
+from gateway.relay.outbox import Outbox
 from gateway.relay.patience import Alarm
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 HEAD_S: Final = 20.0
 """How long the head of a request may take from its first byte, and a new connection before that."""
-CALLER: Final = "rolegate.caller"
-"""Under this name, among the extensions of a request's scope, stands its ``Caller``."""
+MAX_KNOWN_URL_BYTES: Final = 256
+"""Longer ones are not remembered: callers choose them."""
 LINGER_S: Final = 1.0
 """How long a caller who is sent away may take to read why."""
+_name = itemgetter(0)
 _REASONS: Final = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -41,94 +48,10 @@ def bounded_protocol(*, max_connections: int, head_s: float = HEAD_S, body_s: fl
     return BoundedProtocol
 
 
-class Caller:
-    """The server's side of one request, past ASGI's messages: what needs no waiting is done at once. Implements ``Outlet``."""
-
-    __slots__ = ("_crowd", "_cycle", "_left", "_outbox", "alarm", "gone", "loop")
-
-    def __init__(
-        self,
-        cycle: RequestResponseCycle,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        crowd: Sized = (),
-        outbox: Outbox | None = None,
-        alarm: Alarm | None = None,
-    ) -> None:
-        """``crowd`` has an entry for every request under way; while it is large, whole answers go out by ``outbox``."""
-        self._cycle = cycle
-        self._crowd = crowd
-        self._outbox = outbox
-        self.loop = loop
-        """The one that the server runs in."""
-        self.alarm = alarm
-        """The connection's."""
-        self.gone = False
-        """The caller went away while somebody wanted to know."""
-        self._left: Callable[[], object] | None = None
-
-    @property
-    def answered(self) -> bool:
-        """The answer has been sent to its end."""
-        return self._cycle.response_complete
-
-    def body(self, *, limit_bytes: int) -> bytes | None:
-        """The whole body of the request, once, if all of it has come and it is not longer than that."""
-        cycle = self._cycle
-        if cycle.more_body or cycle.disconnected or len(cycle.body) > limit_bytes:
-            return None
-        body, cycle.body = bytes(cycle.body), bytearray()
-        return body
-
-    def when_gone(self, left: Callable[[], object] | None) -> None:
-        """Call ``left`` when the caller goes away before the answer has ended; ``None``: no longer."""
-        self._left = left
-        cycle = self._cycle
-        if left is None or cycle.response_complete:
-            return
-        if cycle.disconnected:
-            self.gone = True
-            left()
-        # The server stops reading when one request comes on the heels of another: nobody would see the caller leave.
-        cycle.flow.resume_reading()
-
-    def lost(self) -> None:
-        """For the connection: it is gone."""
-        cycle = self._cycle
-        if not cycle.response_complete:
-            cycle.disconnected = True
-            cycle.message_event.set()
-            if self._left is not None:
-                self.gone = True
-                self._left()
-
-    def reply(self, body: bytes, *, headers: Headers) -> bool:
-        """Send a whole JSON answer, status 200; false, with nothing sent, where that would have to wait."""
-        cycle = self._cycle
-        if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
-            return False
-        parts = [STATUS_LINE[200], b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)]
-        parts += [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
-        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        parts.append(body)
-        cycle.response_started = cycle.response_complete = True
-        cycle.chunked_encoding = cycle.waiting_for_100_continue = False
-        if self._outbox is not None and cycle.keep_alive and len(self._crowd) > FEW:
-            self._outbox.post(cycle.transport, b"".join(parts))
-        else:
-            cycle.transport.write(b"".join(parts))
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
-        return True
-
-    def offer(self, frames: bytes) -> bool:
-        cycle = self._cycle
-        if not cycle.chunked_encoding or cycle.response_complete or cycle.disconnected or cycle.flow.write_paused:
-            return False
-        cycle.transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
-        return True
+class _Target(NamedTuple):
+    path: str
+    raw_path: bytes
+    query: bytes
 
 
 class _BoundedProtocol(HttpToolsProtocol):
@@ -148,10 +71,12 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Runs while the server waits for the rest of something that should have come whole."""
         self._idle_from_s: float | None = None
         self._under_way: list[Caller] = []
+        self._waiting: deque[Caller] = deque()
+        self._serve = cast("Callable[[Any, Any, Any], Coroutine[None, None, None]]", self.app)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._alarm = Alarm(self.loop, lasting=True)
+        self.alarm = Alarm(self.loop, lasting=True)
         if self.outbox is None or not self.outbox.serves(self.loop):
             type(self).outbox = Outbox(self.loop)
         if len(self.connections) > self.limit:
@@ -172,25 +97,69 @@ class _BoundedProtocol(HttpToolsProtocol):
             elif self._overdue is None and not self._refused:
                 self._overdue = self.loop.call_later(self.head_within_s, self._close_if_overdue)
 
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """What the server says in every answer; some of it changes with time."""
+        return self.server_state.default_headers
+
     def on_message_begin(self) -> None:
         self._in_head = True
         self._head_bytes = 0
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        """As in the class above, without what is the same for every request."""
         self._in_head = False
         if self._overdue is not None:
             self._in_time()
         if self._head_bytes + self._at_hand_bytes > MAX_HEAD_BYTES and self._headers_bytes() > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
             return
-        super().on_headers_complete()
-        if self._under_way and self._under_way[-1].answered:
-            self._under_way = [one for one in self._under_way if not one.answered]
-        if self.cycle is not None:
-            caller = Caller(self.cycle, loop=self.loop, crowd=self.tasks, outbox=self.outbox, alarm=self._alarm)
+        parser, url = self.parser, self.url
+        target = _known_target(url) if len(url) <= MAX_KNOWN_URL_BYTES else _target(url)
+        version = parser.get_http_version()
+        extensions: dict[str, object] = {}
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": parser.get_method().decode("ascii"),
+            "root_path": self.root_path,
+            "path": target.path,
+            "raw_path": target.raw_path,
+            "query_string": target.query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "extensions": extensions,
+        }
+        before: RequestResponseCycle | None = self.cycle
+        caller = self._caller = Caller(
+            self,
+            scope=scope,
+            keep_alive=parser.should_keep_alive() and version != "1.0",
+            expects_100=b"expect" in map(_name, self.headers) and _expects_100(self.headers),
+        )
+        extensions[CALLER] = self.cycle = caller
+        if before is None or before.response_complete:
+            self._under_way = [caller]
+            self._start(caller)
+        else:
+            # Answers go out in the order of their requests.
             self._under_way.append(caller)
-            cast(MutableMapping[str, object], self.scope)["extensions"] = {CALLER: caller}
+            self.flow.pause_reading()
+            self._waiting.append(caller)
+
+    def _start(self, caller: Caller) -> None:
+        task = self.loop.create_task(self._serve(caller.scope, caller.receive, caller.send))
+        self.tasks.add(task)
+        task.add_done_callback(caller.over)
 
     def _headers_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -199,7 +168,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         # uvicorn tells only the last of several requests that were sent at once.
         for one in self._under_way:
             one.lost()
-        self._alarm.close()
+        self.alarm.close()
         self._in_time()
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
@@ -214,8 +183,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.cycle.more_body and self._overdue is None:
             self._overdue = self.loop.call_later(self.body_within_s, self._close_if_overdue)
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self._waiting:
+            self._start(self._waiting.popleft())
             return
         self._idle_from_s = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -242,16 +211,15 @@ class _BoundedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
+        caller = self._caller
+        if not (self._refused or caller.response_complete):
+            caller.hear(body)
 
     def on_message_complete(self) -> None:
         if not self._refused:
-            # The class above forgets to where the answer was faster than the body.
-            self.cycle.more_body = False
             if self._overdue is not None:
                 self._in_time()
-            super().on_message_complete()
+            self._caller.heard()
 
     def _in_time(self) -> None:
         if self._overdue is not None:
@@ -303,3 +271,17 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():  # not so under TLS
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
+
+
+def _expects_100(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+
+
+def _target(url: bytes) -> _Target:
+    """The parts of what a request line asks for. Raises ``HttpParserError``."""
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    return _Target(unquote(path) if "%" in path else path, parsed.path, parsed.query or b"")
+
+
+_known_target = lru_cache(maxsize=256)(_target)

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from operator import itemgetter
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -10,6 +11,7 @@ from gateway.api.early import early_error
 from gateway.errors import HostNotAllowed
 
 _REMEMBERED = 64
+_name = itemgetter(0)
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain"})
 
 
@@ -35,8 +37,8 @@ class LoopbackOnly:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._allowed: set[bytes] = set()
-        """The last values of ``Host`` that were found to be this machine."""
+        self._allowed: set[tuple[bytes, bytes]] = set()
+        """The last ``Host`` headers that were found to name this machine."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
@@ -47,16 +49,19 @@ class LoopbackOnly:
         return self._app(scope, receive, send)
 
     def _offence(self, scope: Scope) -> str:
-        for name, value in scope["headers"]:
+        headers = scope["headers"]
+        names = list(map(_name, headers))
+        if b"origin" not in names and names.count(b"host") == 1 and not self._allowed.isdisjoint(headers):
+            # Nearly every request.
+            return ""
+        for name, value in headers:
             if name == b"host":
-                if value in self._allowed:
-                    continue
                 offence = _wrong(name, value, host=host_of)
                 if offence:
                     return offence
                 if len(self._allowed) >= _REMEMBERED:
                     self._allowed.clear()
-                self._allowed.add(value)
+                self._allowed.add((name, value))
             elif name == b"origin":
                 offence = _wrong(name, value, host=lambda text: urlsplit(text).hostname or "")
                 if offence:

@@ -23,6 +23,16 @@ def raw_headers(headers: Mapping[str, str]) -> Headers:
     return [(_value(name), _value(value)) for name, value in headers.items()]
 
 
+def lines_of(headers: Iterable[Header]) -> bytes:
+    """Headers as they stand in an answer's head."""
+    return b"".join([b"%b: %b\r\n" % one for one in headers])
+
+
+def headers_in(head: bytes) -> Headers:
+    """The headers that ``lines_of`` wrote."""
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in head.split(b"\r\n")) if name]
+
+
 @lru_cache(maxsize=1024)
 def _value(text: str) -> bytes:
     if not text.isascii() or not text.isprintable():

@@ -15,7 +15,7 @@ from gateway.api.doors import FORWARDED, Doors
 from gateway.api.guard import Guard, needed_scope, presented_key
 from gateway.api.visitor import Visitor, visitor_of
 from gateway.compose.journal import journal_of, journal_reader_of
-from gateway.telemetry.logs import Redactor
+from gateway.telemetry.logs import FACTS, Redactor
 from gateway.vault.client_key import Scope as KeyScope
 from gateway.vault.client_keys import ClientKeys
 
@@ -314,7 +314,7 @@ async def test_the_log_the_journal_and_the_status_name_the_key_and_never_show_it
         ],
     }
     told = [vars(one) for one in caplog.records]
-    assert [one["key"] for one in told if "key" in one] == ["client", "writers"]
+    assert [one[FACTS]["key"] for one in told if FACTS in one] == ["client", "writers"]
     refused = [(one["status"], one["reason"]) for one in told if one["message"] == "turned away"]
     assert refused[0] == (401, "this gateway asks for a key, and the request has none")
     assert [status for status, _ in refused] == [401] * 6 + [403]

@@ -9,7 +9,8 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.http_protocol import CALLER, HEAD_S, MAX_HEAD_BYTES, Caller, bounded_protocol
+from gateway.api.caller import CALLER, Caller
+from gateway.api.http_protocol import HEAD_S, MAX_HEAD_BYTES, bounded_protocol
 from gateway.api.reply import BODY_S
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -128,8 +129,8 @@ def caller_of(scope: Scope) -> Caller:
 
 async def test_a_whole_answer_is_sent_at_once_and_the_connection_serves_again() -> None:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        assert caller_of(scope).reply(b"{}", headers=[(b"x-a", b"1")])
-        assert not caller_of(scope).reply(b"{}", headers=[])
+        assert caller_of(scope).reply(b"{}", head=b"x-a: 1\r\n")
+        assert not caller_of(scope).reply(b"{}", head=b"")
 
     async with served(serve) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -147,7 +148,7 @@ async def test_a_whole_answer_is_sent_at_once_and_the_connection_serves_again() 
 
 async def test_requests_sent_at_once_are_answered_in_order() -> None:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        assert caller_of(scope).reply(orjson.dumps(scope["path"]), headers=[])
+        assert caller_of(scope).reply(orjson.dumps(scope["path"]), head=b"")
 
     async with served(serve) as port:
         data = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % one for one in range(5))
@@ -234,11 +235,11 @@ async def test_a_body_is_handed_out_when_all_of_it_has_come() -> None:
     looked = asyncio.Event()
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        found.append(caller_of(scope).body(limit_bytes=4))
+        found.append(caller_of(scope).whole_body(limit_bytes=4))
         looked.set()
         while (await receive()).get("more_body"):
             pass
-        assert caller_of(scope).reply(b"{}", headers=[])
+        assert caller_of(scope).reply(b"{}", head=b"")
 
     async with asyncio.timeout(10), served(serve) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -263,7 +264,7 @@ async def test_many_whole_answers_at_once_reach_each_caller_and_none_is_lost_whe
         if asked == 20:
             all_asked.set()
         await all_asked.wait()
-        assert caller_of(scope).reply(orjson.dumps(scope["path"]), headers=[])
+        assert caller_of(scope).reply(orjson.dumps(scope["path"]), head=b"")
 
     async with asyncio.timeout(10):
         async with served(serve) as port:

@@ -61,11 +61,11 @@ class LineFormatter(logging.Formatter):
         return self._time
 
     def format(self, record: logging.LogRecord) -> str:
-        ours = record.name.startswith("gateway.")
         fields = vars(record)
-        extra = fields.get(FACTS, {})
-        if ours and not extra:
-            extra = {key: fields[key] for key in fields if key not in _STANDARD_FIELDS}
+        extra = fields.get(FACTS)
+        if extra is None:
+            ours = record.name.startswith("gateway.")
+            extra = {key: fields[key] for key in fields if key not in _STANDARD_FIELDS} if ours else {}
         name = record.name.removeprefix("gateway.")
         when = self._when(record.created)
         message = record.getMessage()
@@ -75,23 +75,23 @@ class LineFormatter(logging.Formatter):
             if trouble:
                 told["exception"] = trouble
             return self._redactor.clean(json.dumps(told, default=str, ensure_ascii=False))
-        pairs = "".join(f" {key}={_plain(value)}" for key, value in extra.items())
+        pairs = "".join([f" {key}={_plain(value)}" for key, value in extra.items()])
         line = f"{when} {record.levelname:<7} {name}: {_one_line(message)}{pairs}"
         return self._redactor.clean(f"{line}\n{trouble}" if trouble else line)
 
 
 def _plain(value: object) -> str:
     """A fact as one word, quoted where it is more than one: what a caller or an upstream said cannot forge another line."""
-    if type(value) in _WORDS:
-        return str(value)
     text = str(value)
+    if type(value) in _WORDS or text.isalnum():
+        return text
     if text and text.isprintable() and not (" " in text or '"' in text or "=" in text):
         return text
     return json.dumps(text, ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    return text if text.isprintable() else text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 @contextmanager

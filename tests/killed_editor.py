@@ -1,4 +1,5 @@
-"""Edits a vault in child processes, each killed (SIGKILL) one line of the room's code later than the one before.
+"""Edits a vault in child processes, each killed (SIGKILL) one line later than the one before: of the vault's code, or of that
+which reads and writes its files.
 
 ``python killed_editor.py FOLDER OPERATION`` copies ``FOLDER/start`` to ``FOLDER/1``, ``FOLDER/2``, … for each child, and prints
 how many were killed once one came to its end.
@@ -15,7 +16,7 @@ from gateway.domain.secret import Secret
 from gateway.vault.client_keys import ClientKeys
 from vault_builders import key_file, new_vault, passphrase
 
-ROOM = f"{os.sep}gateway{os.sep}vault{os.sep}"
+ROOMS = tuple(f"{os.sep}gateway{os.sep}{room}{os.sep}" for room in ("vault", "files"))
 
 
 def set_key(folder: Path) -> None:
@@ -48,7 +49,7 @@ OPERATIONS = {
 
 
 def die_at_line(count: int) -> None:
-    """Kill this process when it comes to its ``count``-th line in the room."""
+    """Kill this process when it comes to its ``count``-th line in the rooms."""
     seen = 0
 
     def each_line(_frame: FrameType, event: str, _argument: object) -> object:
@@ -60,7 +61,7 @@ def die_at_line(count: int) -> None:
         return each_line
 
     def each_call(frame: FrameType, _event: str, _argument: object) -> object:
-        return each_line if ROOM in frame.f_code.co_filename else None
+        return each_line if any(room in frame.f_code.co_filename for room in ROOMS) else None
 
     sys.settrace(each_call)  # type: ignore[arg-type] # typeshed's alias refers to itself, an inner function cannot
 

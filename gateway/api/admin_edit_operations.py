@@ -5,7 +5,8 @@ from typing import Final
 
 from gateway.api.admin_operation import BODY, FLAG, ROLE, VAULT, Operation, Parameter, Refusals
 from gateway.config.edition import EditsBlocked
-from gateway.errors import BadRequest, CannotWrite, ConfigInvalid, EditConflict, NameTaken, ProfileInUse, UnknownName
+from gateway.errors import BadRequest, NameTaken, ProfileInUse, UnknownName
+from gateway.file_errors import CannotWrite, ConfigInvalid, EditConflict
 
 _NAME: Final = Parameter(name="name", place="path", about="the profile", required=True)
 _IF_MATCH: Final = Parameter(

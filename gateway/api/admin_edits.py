@@ -12,7 +12,8 @@ from typing import Final, ParamSpec, TypeVar
 
 from gateway.api.admin_body import only_fields
 from gateway.config.set_path import format_set_path, parse_set_path
-from gateway.errors import BadRequest, CannotWrite, EditConflict, HotSwapDisabled, RolegateError
+from gateway.errors import BadRequest, HotSwapDisabled, RolegateError
+from gateway.file_errors import CannotWrite, EditConflict
 from gateway.relay.fields import wrong
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Swap, swap_data

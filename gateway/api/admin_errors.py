@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from gateway.api.request_id import request_id_of
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 from gateway.relay.error_shape import error_object
 
 

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.api.admin_schemas import TEXT, Schema
-from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow, RolegateError, VaultLocked, VaultUnreadable
+from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow, RolegateError
+from gateway.file_errors import VaultLocked, VaultUnreadable
 
 Refusals = tuple[type[RolegateError], ...]
 

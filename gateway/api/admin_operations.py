@@ -8,17 +8,15 @@ from gateway.api.admin_schemas import EPOCH_S, Schema
 from gateway.domain.cost import By
 from gateway.errors import (
     BadRequest,
-    ConfigInvalid,
     GatewayStarting,
     HotSwapDisabled,
-    JournalUnreadable,
     ModelInUse,
     ProviderDown,
     ProviderFailed,
-    TemplateInvalid,
     UnknownName,
     Unsupported,
 )
+from gateway.file_errors import ConfigInvalid, JournalUnreadable, TemplateInvalid
 from gateway.runtime.canary import Vetoed
 from gateway.telemetry.generations import GenerationLogUnreadable
 

@@ -38,7 +38,8 @@ from gateway.api.origin import LoopbackOnly
 from gateway.api.reply import read_body
 from gateway.api.responses import Responses
 from gateway.domain.ports import GenerationLog, Journal
-from gateway.errors import ConfigInvalid, NoSuchRoute, RolegateError, Unsupported, WrongMethod
+from gateway.errors import NoSuchRoute, RolegateError, Unsupported, WrongMethod
+from gateway.file_errors import ConfigInvalid
 from gateway.relay.relay import Relay
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Switchboard

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from gateway.api.door_errors import DoorsShut, KeyLimitReached, KeyNeeded, KeyNotAllowed
 from gateway.api.visitor import Visitor
 from gateway.domain.ports import Clock
-from gateway.errors import ClientKeysUnreadable
+from gateway.file_errors import ClientKeysUnreadable
 from gateway.vault.client_key import ClientKey, Refusal
 from gateway.vault.client_key import Scope as KeyScope
 from gateway.vault.client_keys import ClientKeys

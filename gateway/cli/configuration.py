@@ -13,7 +13,7 @@ from gateway.cli.refusal import nothing_written
 from gateway.cli.tables import Cell, Column, Table
 from gateway.cli.yaml_text import as_yaml
 from gateway.config.masking import masked
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from gateway.config.upgrade import OldFile

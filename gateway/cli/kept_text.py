@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
-from gateway.config.atomic import write_atomically
+from gateway.files.atomic import write_atomically
 
 
 class KeptText:

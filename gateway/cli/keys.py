@@ -11,7 +11,8 @@ import typer
 from gateway.cli.command import Call, add_command, add_group
 from gateway.cli.tables import Cell, Column, Table
 from gateway.cli.times import clock
-from gateway.errors import BadRequest, ConfigInvalid
+from gateway.errors import BadRequest
+from gateway.file_errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from gateway.compose import Workspace

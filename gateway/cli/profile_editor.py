@@ -12,7 +12,8 @@ import typer
 from gateway.cli.asked import ask_yes, can_ask
 from gateway.cli.command import Call, add_command
 from gateway.cli.profile_writing import Name, written
-from gateway.errors import BadRequest, ConfigInvalid, EditConflict, RolegateError
+from gateway.errors import BadRequest, RolegateError
+from gateway.file_errors import ConfigInvalid, EditConflict
 
 if TYPE_CHECKING:
     from gateway.cli.kept_text import KeptText

@@ -42,7 +42,7 @@ def export(
     path = Path(file)
     if path.exists() and not replace:
         raise BadRequest(f"{path} is there already", hint="choose another name, or give --replace")
-    from gateway.config.atomic import write_atomically
+    from gateway.files.atomic import write_atomically
 
     try:
         write_atomically(path, content, mode=0o644)
@@ -114,7 +114,7 @@ def import_profile(
 
 def _content(file: str) -> bytes:
     from gateway.config.document import MAX_FILE_BYTES
-    from gateway.config.regular_file import Unreadable, read_regular_file
+    from gateway.files.regular_file import Unreadable, read_regular_file
 
     if file == "-":
         return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)

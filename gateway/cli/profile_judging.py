@@ -9,7 +9,8 @@ import typer
 from gateway.cli.command import Call, add_command
 from gateway.cli.named import must_know
 from gateway.cli.tables import Cell, Column, Table
-from gateway.errors import ConfigInvalid, NoModelForRole
+from gateway.errors import NoModelForRole
+from gateway.file_errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from gateway.compose import Survey, Workspace

@@ -12,7 +12,8 @@ from gateway.cli.passphrases import new_passphrase, workspace_that_opens
 from gateway.config.environ import key_variable
 from gateway.domain.nearest import nearest_name
 from gateway.domain.secret import Secret
-from gateway.errors import BadRequest, ConfigInvalid
+from gateway.errors import BadRequest
+from gateway.file_errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from gateway.compose import Workspace

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def render(
     ] = None,
 ) -> None:
     """The LiteLLM router configuration of the plan, as YAML."""
-    from gateway.config.atomic import write_atomically
+    from gateway.files.atomic import write_atomically
     from gateway.rendering.output import to_yaml
 
     workspace = call.workspace()

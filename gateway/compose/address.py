@@ -12,12 +12,13 @@ from gateway.compose.asking import Credentials, gateway_status
 from gateway.compose.certificate import certificate_trust
 from gateway.compose.client_keys import admin_key
 from gateway.compose.workspace import Workspace
-from gateway.config.atomic import sweep, write_atomically
 from gateway.config.load import merged_values
 from gateway.config.profiles import active
-from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.settings import SETTINGS
-from gateway.errors import ConfigInvalid, GatewayUnreachable, OtherGateway
+from gateway.errors import GatewayUnreachable, OtherGateway
+from gateway.file_errors import ConfigInvalid
+from gateway.files.atomic import sweep, write_atomically
+from gateway.files.regular_file import Unreadable, read_regular_file
 
 ADDRESS_FILE: Final = "gateway.json"
 _WRITTEN_BY_GATEWAYS: Final = (ADDRESS_FILE, "router.yaml")

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import httpx
 
-from gateway import errors
+from gateway import errors, file_errors
 from gateway.domain.secret import Secret
-from gateway.errors import ConfigInvalid, GatewayUnreachable, Problem, RolegateError
+from gateway.errors import GatewayUnreachable, Problem, RolegateError
+from gateway.file_errors import ConfigInvalid
 
 CONNECT_S: Final = 5.0
 STATUS_S: Final = 5.0
@@ -135,7 +136,7 @@ def _problems(told: object) -> tuple[Problem, ...]:
 
 def _exit_code(code: str, http_status: int) -> int:
     """The exit code that an error of this code has in a command of its own."""
-    for one in vars(errors).values():
+    for one in (*vars(errors).values(), *vars(file_errors).values()):
         if isinstance(one, type) and issubclass(one, RolegateError) and one.code == code:
             return one.exit_code
     return (

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.config.settings import Configuration
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"

@@ -6,9 +6,10 @@ from typing import Final
 
 from gateway.compose.workspace import Workspace
 from gateway.config.environ import Environment
-from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.domain.secret import Secret
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
+from gateway.files.regular_file import Unreadable, read_regular_file
 from gateway.vault.client_key import Scope
 from gateway.vault.client_keys import FROM_ENVIRONMENT, ClientKeys
 

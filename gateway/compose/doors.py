@@ -5,7 +5,8 @@ from typing import Final
 
 from gateway.api.origin import is_loopback_host
 from gateway.config.settings import Configuration
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 from gateway.vault.client_key import Scope
 
 CREATE: Final = {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from gateway.config.environ import Environment
 from gateway.domain.model import Provider
 from gateway.domain.secret import Secret
-from gateway.errors import RolegateError, VaultLocked, VaultUnreadable
+from gateway.errors import RolegateError
+from gateway.file_errors import VaultLocked, VaultUnreadable
 
 if TYPE_CHECKING:
     from gateway.vault.vault import Opener, Vault

@@ -10,11 +10,12 @@ from gateway.compose.comparing import diff_data, surveys, validation_data
 from gateway.compose.editing import check_of, summary_data
 from gateway.compose.workspace import Survey, Workspace
 from gateway.config import bundle, profile_edits
-from gateway.config.edition import ABSENT
 from gateway.config.masking import masked, restored
 from gateway.config.profiles import names, overview
 from gateway.domain.nearest import nearest_name
-from gateway.errors import ConfigInvalid, UnknownName
+from gateway.errors import UnknownName
+from gateway.file_errors import ConfigInvalid
+from gateway.files.etag import ABSENT
 
 
 class ProfileDesk:

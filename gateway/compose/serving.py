@@ -39,13 +39,13 @@ from gateway.compose.role_desk import RoleDesk
 from gateway.compose.spending import spending_of
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
-from gateway.config.atomic import write_atomically
 from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Deployment, RolePlan
 from gateway.domain.ports import CloudGate, Discovery
 from gateway.domain.role import Task
 from gateway.embedded.pull import PullProgress
 from gateway.errors import RolegateError
+from gateway.files.atomic import write_atomically
 from gateway.relay.breaker import Breakers
 from gateway.relay.connections import Connections
 from gateway.relay.ledger import Observer

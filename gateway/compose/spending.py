@@ -5,7 +5,7 @@ import asyncio
 from gateway.compose.parts import Parts
 from gateway.domain.cost import day_of, first_of_month
 from gateway.domain.ports import Clock, Journal, JournalReader
-from gateway.errors import JournalUnreadable
+from gateway.file_errors import JournalUnreadable
 from gateway.runtime.spending import Spending
 
 

@@ -16,7 +16,7 @@ from watchfiles import Change, awatch
 from gateway.config.document import SUFFIXES
 from gateway.config.layers import PROFILES_FOLDER
 from gateway.config.profiles import STATE_FILE
-from gateway.config.regular_file import Unreadable, read_regular_file
+from gateway.files.regular_file import Unreadable, read_regular_file
 
 _log = logging.getLogger(__name__)
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from gateway.config.edition import ABSENT, cannot_write, current_etag, etag, replace_checked
-from gateway.config.regular_file import Unreadable, read_regular_file
-from gateway.errors import CannotWrite
+from gateway.config.edition import cannot_write, current_etag, replace_checked
+from gateway.file_errors import CannotWrite
+from gateway.files.etag import ABSENT, etag
+from gateway.files.regular_file import Unreadable, read_regular_file
 
 
 def keep_backup(path: Path, *, version: int | None) -> Path:

@@ -13,7 +13,7 @@ from gateway.config.compare import differences
 from gateway.config.complaints import schema_problems
 from gateway.config.document import SCHEMA_VERSION, Document, document_of
 from gateway.config.drafts import Check
-from gateway.config.edition import ABSENT, editing
+from gateway.config.edition import editing
 from gateway.config.edits import content_of, says, write_all
 from gateway.config.layers import FolderFiles, scan
 from gateway.config.masking import masked
@@ -23,7 +23,9 @@ from gateway.config.schema import ProfileFile
 from gateway.config.set_path import parse_set_path
 from gateway.config.values_text import json_text
 from gateway.config.wording import found, quoted
-from gateway.errors import BadRequest, ConfigInvalid, NameTaken, Problem
+from gateway.errors import BadRequest, NameTaken, Problem
+from gateway.file_errors import ConfigInvalid
+from gateway.files.etag import ABSENT
 
 FORMAT: Final = "rolegate-profile"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, cast
 
 from gateway.config.locate import Syntax, json_duplicates, key_lines, line_of
-from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.set_path import KeyPath, format_set_path
 from gateway.config.wording import found
 from gateway.config.yaml_text import MAX_DEPTH, MAX_VALUES, TextProblem, read_yaml, too_many_values
 from gateway.errors import Problem
+from gateway.files.regular_file import Unreadable, read_regular_file
 
 MAX_FILE_BYTES: Final = 8 * 1024 * 1024
 SUFFIXES: Final = (".json", ".yaml", ".yml")

@@ -1,38 +1,29 @@
 """One state of one file, and replacing it so that no edit is lost: an etag, a lock between processes, an atomic write."""
 
 import errno
-import hashlib
 import os
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from gateway.config.atomic import sweep, write_atomically
 from gateway.config.document import MAX_FILE_BYTES
 from gateway.config.folders import SHIPPED, packaged
-from gateway.config.regular_file import Unreadable, read_regular_file
-from gateway.errors import CannotWrite, EditConflict, RolegateError
+from gateway.errors import RolegateError
+from gateway.file_errors import CannotWrite
+from gateway.files import lock
+from gateway.files.atomic import mode_of_new, sweep, write_atomically
+from gateway.files.etag import etag, require_etag
+from gateway.files.refused_write import Words, refused_write
+from gateway.files.regular_file import Unreadable, read_regular_file
 
 LOCK_FILE: Final = ".rolegate.lock"
 """Lies in every folder that was edited, stays there, and holds nothing."""
 
-ABSENT: Final = "absent"
-"""What to expect of a file that must not be there yet."""
-
-_PATIENCE_S: Final = 10.0
-_PAUSE_S: Final = 0.005
-
-_REASONS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+_WORDS: Final[Words] = MappingProxyType(
     {
-        errno.ENOSPC: ("the disk is full", "make room and try again; nothing was changed"),
-        errno.EDQUOT: ("the disk quota is used up", "make room and try again; nothing was changed"),
         errno.EROFS: ("it is on a read-only file system", "edit it where it comes from, or use another --config-dir"),
-        errno.EACCES: ("no permission", "give the user that runs rolegate write access to {folder}"),
-        errno.EPERM: ("no permission", "give the user that runs rolegate write access to {folder}"),
         errno.ENOENT: ("there is no folder {folder}", "create it, or use another --config-dir"),
         errno.ENOTDIR: ("{folder} is no folder", "move away what is in its place, or use another --config-dir"),
         errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
@@ -41,20 +32,9 @@ _REASONS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
 )
 
 
-def etag(content: bytes) -> str:
-    """What tells one content of a file from another: sha256, as hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def cannot_write(path: Path, exc: OSError, *, folder: Path | None = None) -> CannotWrite:
     """The error of a write that the system refused. ``folder`` is the one to speak of, the path's own unless given."""
-    reason, hint = _REASONS.get(exc.errno or 0, ((exc.strerror or type(exc).__name__).lower(), ""))
-    folder = folder or path.parent
-    return CannotWrite(
-        path=str(path),
-        reason=reason.format(folder=folder),
-        hint=hint.format(folder=folder) or "mend what is in its place and try again; nothing was changed",
-    )
+    return refused_write(path, exc, folder=folder or path.parent, words=_WORDS)
 
 
 class EditsBlocked(RolegateError):
@@ -62,10 +42,6 @@ class EditsBlocked(RolegateError):
 
     code = "edits_blocked"
     http_status = 503
-
-    def __init__(self, *, folder: str, waited_s: float) -> None:
-        message = f"{folder} is being edited by somebody else, and has been for {waited_s:g} s"
-        super().__init__(message, hint="try again; if nobody else is editing, look for a rolegate process that hangs")
 
 
 @contextmanager
@@ -106,49 +82,10 @@ def require_own(folder: Path) -> None:
 def take_lock(folder: Path, *, name: str = LOCK_FILE) -> int:
     """Like ``locked``, for callers that speak of ``OSError`` in words of their own; closing the descriptor lets go. Locks of
     other names have nothing to do with each other."""
-    path = folder / name
-    until_s = time.monotonic() + _PATIENCE_S
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), _mode_of_new(folder))
-        try:
-            if _acquired(descriptor) and _lies_at(path, descriptor):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-        if time.monotonic() >= until_s:
-            raise EditsBlocked(folder=str(folder), waited_s=_PATIENCE_S)
-        time.sleep(_PAUSE_S)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _acquired(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _acquired(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-def _lies_at(path: Path, descriptor: int) -> bool:
-    """Whether the lock that was taken is still the one that others will find: somebody may have removed the file."""
     try:
-        return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        return lock.take_lock(folder / name, of=folder)
+    except lock.StillHeld as exc:
+        raise EditsBlocked(exc.message, hint=exc.hint) from exc
 
 
 def replace_checked(path: Path, content: bytes, *, expected: str | None, mode: int | None = None) -> str:
@@ -179,11 +116,8 @@ def remove_checked(path: Path, *, expected: str | None) -> None:
 
 def require(path: Path, *, expected: str | None) -> None:
     """Raise ``EditConflict`` unless ``path`` is what is expected, as ``replace_checked`` has it."""
-    if expected is None:
-        return
-    found = current_etag(path)
-    if (found or ABSENT) != expected:
-        raise EditConflict(file=str(path), expected=None if expected == ABSENT else expected, found=found)
+    if expected is not None:
+        require_etag(path, current_etag(path), expected=expected)
 
 
 def current_etag(path: Path) -> str | None:
@@ -203,9 +137,4 @@ def current_etag(path: Path) -> str | None:
 def _mode_of(path: Path) -> int:
     with suppress(FileNotFoundError):
         return path.stat().st_mode & 0o777
-    return _mode_of_new(path.parent)
-
-
-def _mode_of_new(folder: Path) -> int:
-    """Whoever may enter the folder may read the file, whoever may write in it may write to it."""
-    return folder.stat().st_mode & 0o666
+    return mode_of_new(path.parent)

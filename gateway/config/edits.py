@@ -8,10 +8,11 @@ from gateway.config.backup import keep_backup
 from gateway.config.compare import differences
 from gateway.config.document import Document, document_of
 from gateway.config.drafts import Check, Draft
-from gateway.config.edition import ABSENT, cannot_write, current_etag, etag, replace_checked, require
+from gateway.config.edition import cannot_write, current_etag, replace_checked, require
 from gateway.config.migrate import current, read_current
 from gateway.config.values_text import text_of
 from gateway.errors import BadRequest, Problem
+from gateway.files.etag import ABSENT, etag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from typing import Final
 from gateway.config.environ import Environment
 from gateway.config.layers import holds_configuration
 from gateway.config.wording import quoted
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 
 TEMPLATES: Final = "router_templates"
 SHIPPED: Final = "_shipped"

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from gateway.config.atomic import write_atomically
 from gateway.config.schema import ConfigFile, ProfileFile
+from gateway.files.atomic import write_atomically
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

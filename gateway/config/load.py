@@ -21,7 +21,8 @@ from gateway.config.settings import Configuration, Overrides, overrides
 from gateway.config.translate import translate
 from gateway.config.unenforced import unenforced_settings
 from gateway.config.wording import found, quoted
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 
 _NO_FILE: Final[Mapping[Layer, str]] = MappingProxyType(
     {Layer.COMMAND_LINE: "command line", Layer.ENVIRONMENT: "environment"}

@@ -16,16 +16,18 @@ from gateway.config import profiles
 from gateway.config.assignments import assigned, parse_assignments
 from gateway.config.document import MAX_FILE_BYTES, Document, document_of, syntax_of
 from gateway.config.drafts import Check, Draft
-from gateway.config.edition import ABSENT, cannot_write, editing, etag, remove_checked, require
+from gateway.config.edition import cannot_write, editing, remove_checked, require
 from gateway.config.edits import content_of, write
 from gateway.config.environ import Environment
 from gateway.config.layers import PROFILE_NAME, PROFILES_FOLDER, FolderFiles, scan
 from gateway.config.load import merged_values
 from gateway.config.migrate import current, stamped
-from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.wording import listed, quoted
 from gateway.domain.nearest import nearest_name
-from gateway.errors import BadRequest, ConfigInvalid, NameTaken, Problem, ProfileInUse, UnknownName
+from gateway.errors import BadRequest, NameTaken, Problem, ProfileInUse, UnknownName
+from gateway.file_errors import ConfigInvalid
+from gateway.files.etag import ABSENT, etag
+from gateway.files.regular_file import Unreadable, read_regular_file
 
 _LONGEST_NAME: Final = 128
 _NEW_NAME_ALLOWED: Final = "letters, digits, _, - and . (the last two not first)"

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from gateway.config.atomic import write_atomically
 from gateway.config.document import Document
 from gateway.config.edition import take_lock
 from gateway.config.environ import Environment
 from gateway.config.layers import PROFILE_NAME, FolderFiles, scan
 from gateway.config.migrate import read_current
-from gateway.config.regular_file import Unreadable, read_regular_file
 from gateway.config.wording import listed, quoted
 from gateway.domain.nearest import nearest_name
-from gateway.errors import ConfigInvalid, Problem, UnknownName
+from gateway.errors import Problem, UnknownName
+from gateway.file_errors import ConfigInvalid
+from gateway.files.atomic import write_atomically
+from gateway.files.regular_file import Unreadable, read_regular_file
 
 STATE_FILE: Final = "active_profile"
 _CHOICE_LOCK: Final = ".active_profile.lock"

@@ -8,7 +8,7 @@ from typing import Final
 from gateway.config.assignments import Assignment, assigned, parse_assignment, parse_assignments
 from gateway.config.document import Document
 from gateway.config.drafts import Check
-from gateway.config.edition import ABSENT, editing
+from gateway.config.edition import editing
 from gateway.config.edits import Written, content_of, write
 from gateway.config.layers import scan
 from gateway.config.load import merged_values
@@ -16,7 +16,9 @@ from gateway.config.merge import Layer
 from gateway.config.migrate import stamped
 from gateway.config.profile_edits import file_at, read_file
 from gateway.domain.nearest import nearest_name
-from gateway.errors import BadRequest, ConfigInvalid, EditConflict, NameTaken, Problem, UnknownName
+from gateway.errors import BadRequest, NameTaken, Problem, UnknownName
+from gateway.file_errors import ConfigInvalid, EditConflict
+from gateway.files.etag import ABSENT
 
 _SECTION: Final = "role_mappings"
 _NEW_FILE: Final = "user_models.json"

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from gateway.config.atomic import write_atomically
 from gateway.config.settings import SETTINGS, Setting
+from gateway.files.atomic import write_atomically
 
 BEGIN: Final = "<!-- settings: `make docs` writes what stands between these two lines -->"
 END: Final = "<!-- end of settings -->"

@@ -7,12 +7,14 @@ from pathlib import Path
 from gateway.config.backup import keep_backup
 from gateway.config.complaints import newer_version
 from gateway.config.document import Document
-from gateway.config.edition import editing, etag, replace_checked
+from gateway.config.edition import editing, replace_checked
 from gateway.config.edits import loses_comments
 from gateway.config.layers import scan
 from gateway.config.profile_edits import read_file
 from gateway.config.values_text import text_of
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
+from gateway.files.etag import etag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

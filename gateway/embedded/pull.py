@@ -23,10 +23,10 @@ from typing import IO, Final, NoReturn
 
 import psutil
 
-from gateway.config.atomic import sync_folder
 from gateway.domain.nearest import nearest_name
 from gateway.embedded.files import KNOWN_MODELS, KnownModel, known_model, known_path
 from gateway.errors import ModelUnavailable, UnknownName
+from gateway.files.atomic import sync_folder
 
 _POLL_S: Final = 0.1
 _CHUNK_BYTES: Final = 1024 * 1024

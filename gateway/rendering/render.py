@@ -6,7 +6,8 @@ from copy import deepcopy
 from gateway.domain.model import Lane, Provider, ProviderKind
 from gateway.domain.plan import Deployment, Plan, RolePlan
 from gateway.domain.role import Task
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 from gateway.rendering.names import MARK, cloud_group, deployment_id
 from gateway.rendering.placeholders import fill
 from gateway.rendering.templates import DeploymentKind, Templates

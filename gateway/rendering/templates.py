@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.domain.nearest import nearest_name
-from gateway.errors import Problem, TemplateInvalid
+from gateway.errors import Problem
+from gateway.file_errors import TemplateInvalid
 from gateway.rendering.placeholders import placeholders, unclosed
 from gateway.rendering.router_settings import PROXY_SECTIONS, ROUTER_SETTINGS
 from gateway.rendering.source import Source, child_path, read_source

@@ -3,7 +3,8 @@
 from gateway.config.settings import Configuration
 from gateway.domain.model import ProviderKind
 from gateway.domain.ports import Discovery
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 
 
 def check_names(configuration: Configuration, discovery: Discovery) -> None:

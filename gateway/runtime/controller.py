@@ -12,17 +12,18 @@ from gateway.config.settings import Configuration
 from gateway.domain.generation_record import GenerationRecord
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock, Discovery, GenerationLog, ResourceProbe
-from gateway.errors import BadRequest, ConfigInvalid, HotSwapDisabled, RolegateError, UnknownName, UpstreamFailed
+from gateway.errors import BadRequest, HotSwapDisabled, RolegateError, UnknownName, UpstreamFailed
 from gateway.registry.registry import Registry
 from gateway.relay.needs import Needs
 from gateway.runtime.adoption import Adoption
 from gateway.runtime.clashes import check_names
-from gateway.runtime.draft import Draft, changed_roles, drafted, news
+from gateway.runtime.draft import Draft, drafted, news
+from gateway.runtime.edits import Edits
 from gateway.runtime.effects import Effects
 from gateway.runtime.generation import Generation
 from gateway.runtime.learning import Learning
 from gateway.runtime.lookout import Lookout
-from gateway.runtime.pending import Pending, differing_files, restart_settings, says_the_same
+from gateway.runtime.pending import Pending
 from gateway.runtime.succession import Succession, said
 from gateway.runtime.swap import Swap, Switchboard
 from gateway.runtime.turns import Turns
@@ -90,16 +91,9 @@ class Controller:
         )
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
-        self._edit_error = ""
+        self._edits = Edits(begun_with=configuration, hot_swap=self.hot_swap)
         self._look_error = ""
         self._watch_error = ""
-        self._pending: Pending | None = None
-        self._heard: list[str] = []
-        """The edits that the watch has told of and nobody has read yet."""
-        self._untaken = ""
-        """Why the files are to be tried again: an edit that was read and could not be taken up."""
-        self._rolled_back = False
-        """Are the files to be weighed, which say something else since a rollback?"""
 
     @property
     def configuration(self) -> Configuration:
@@ -119,12 +113,12 @@ class Controller:
     @property
     def last_error(self) -> str:
         """Why the last edit, swap or look came to nothing, or edits go unnoticed; empty when none of it is so."""
-        return self._edit_error or self._watch_error or self._look_error
+        return self._edits.error or self._watch_error or self._look_error
 
     @property
     def pending(self) -> Pending | None:
         """What the files ask for and is not done; ``None`` when all of it is."""
-        return self._pending
+        return self._edits.pending
 
     @property
     def under_way(self) -> str:
@@ -199,7 +193,7 @@ class Controller:
 
     async def edited(self, *, cause: str) -> None:
         """Files of the configuration have changed. Never raises: whoever edits looks at ``status`` and the log."""
-        self._heard.append(cause)
+        self._edits.hear(cause)
         try:
             await self._turns.take(self._read_what_was_heard if self.hot_swap else self._weigh)
         except RolegateError:
@@ -208,13 +202,13 @@ class Controller:
             _log.exception("taking up an edit failed")
 
     async def _read_what_was_heard(self) -> None:
-        if self._heard:  # else whoever asked for something meanwhile has read it
+        if self._edits.heard:  # else whoever asked for something meanwhile has read it
             await self._reread(None)
 
     def not_stored(self, error: RolegateError, *, cause: str) -> None:
         """An edit that this gateway was asked for could not be written. Whoever asked knows; this is for the log and ``status``,
         until an edit comes through."""
-        self._edit_error = said(error)
+        self._edits.refused(error)
         _log.error("an edit could not be stored", extra={"cause": cause, "reason": said(error)})
 
     def ailing(self, reason: str) -> None:
@@ -280,9 +274,7 @@ class Controller:
     async def _noticed(self) -> str:
         """Which files have changed that nobody has read yet, in words. Whoever asks reads them, or means to have them wait:
         what the watch has still to say of them is no news."""
-        found = await asyncio.to_thread(self._effects.noticed)
-        heard, self._heard = self._heard, []
-        return ", ".join(dict.fromkeys(filter(None, [*heard, found])))
+        return self._edits.take_for_read(await asyncio.to_thread(self._effects.noticed))
 
     async def _reread(self, profile: str | None, *, cause: str = "", persist: Callable[[], None] | None = None) -> Swap:
         made: list[Draft] = []
@@ -292,18 +284,17 @@ class Controller:
             return made[0]
 
         live, noticed = self._succession.live, await self._noticed()
+        cause = cause or noticed or ASKED
         try:
-            swap = await self._succession.attempt(make, cause=cause or noticed or ASKED, persist=persist)
+            swap = await self._succession.attempt(make, cause=cause, persist=persist)
         except Exception as error:
             if profile is None:
-                usable = made and not isinstance(error, ConfigInvalid)
-                awaiting = self._awaiting(made[0], live=live) if usable else None
-                self._pending = awaiting or self._unusable(error)
-                self._untaken = cause or noticed or ASKED
+                draft = made[0] if made else None
+                self._edits.not_taken_up(error, draft=draft, live=live, profile=self.configuration.profile, cause=cause)
             else:
                 self._try_later(noticed)
             if profile is None or not isinstance(error, UnknownName):
-                self._edit_error = said(error)
+                self._edits.refused(error)
             raise
         self._settled()
         return swap
@@ -332,7 +323,7 @@ class Controller:
             ) from error
         except Exception as error:
             self._try_later(noticed)
-            self._edit_error = said(error)
+            self._edits.refused(error)
             raise
         self._settled()
         kept = await self._kept_in_files(configuration)
@@ -348,71 +339,46 @@ class Controller:
         try:
             asked = await asyncio.to_thread(self._effects.read, None)
         except RolegateError as error:
-            self._pending = self._unusable(error)
+            self._edits.unusable(error, profile=self.configuration.profile)
             return "the files cannot be used as they are"
-        if says_the_same(asked, configuration):
-            return ""
-        files = differing_files(configuration, asked)
-        self._pending, self._rolled_back = Pending(profile=asked.profile, files=files), True
-        verb = "keeps" if len(files) == 1 else "keep"
-        return (
-            f"{', '.join(files) or 'the files'} {verb} the edit: the next one, a reload or a restart takes it up again"
-        )
+        return self._edits.kept_in_files(asked, serving=configuration)
 
     def _try_later(self, noticed: str) -> None:
         """What was noticed in the files while something else was asked for, and failed, is taken up on its own."""
         if noticed:
-            self._untaken = noticed
+            self._edits.untaken = noticed
             self._wake.set()
-
-    def _unusable(self, error: Exception) -> Pending:
-        problems = error.problems if isinstance(error, ConfigInvalid) else ()
-        return Pending(profile=self.configuration.profile, problems=problems)
 
     def _settled(self) -> None:
         """The configuration that was asked for is live."""
-        if self._edit_error:
+        if self._edits.error:
             _log.info("the configuration is taken up again")
-        self._edit_error = self._untaken = ""
-        self._rolled_back = False
-        restart = restart_settings(self._begun_with, self.configuration, hot_swap=self.hot_swap)
-        self._pending = Pending(profile=self.configuration.profile, restart=restart) if restart else None
+        self._edits.taken_up(self.configuration)
         self._lookout.expect(self._succession.live.discovery)
         self._lookout.settled()
         self._wake.set()
 
     async def _weigh(self) -> None:
         """Note what the files would change, hot-swap being off."""
-        before = self._pending
-        self._heard.clear()
+        before = self.pending
+        self._edits.take_for_read()
         try:
-            self._pending = await self._weighed()
+            await self._weigh_files()
         except RolegateError as error:
-            self._pending = self._unusable(error)
-            if said(error) != self._edit_error:
-                self._edit_error = said(error)
-                _log.error("the configuration cannot be used as it is now", extra={"reason": self._edit_error})
+            self._edits.unusable(error, profile=self.configuration.profile)
+            if self._edits.refused(error):
+                _log.error("the configuration cannot be used as it is now", extra={"reason": said(error)})
             return
-        self._edit_error = ""
-        if self._pending is not None and self._pending != before:
-            roles, settings = ", ".join(self._pending.changed_roles), ", ".join(self._pending.restart)
+        self._edits.error = ""
+        if self.pending is not None and self.pending != before:
+            roles, settings = ", ".join(self.pending.changed_roles), ", ".join(self.pending.restart)
             facts = {"roles": roles or "none", "settings": settings or "none"}
             _log.info("a change of the configuration waits for a restart", extra=facts)
 
-    async def _weighed(self) -> Pending | None:
-        """What the files would change; ``None`` for nothing. Raises what keeps them from being used."""
-        configuration = await asyncio.to_thread(self._effects.read, None)
-        return self._awaiting(await self._draft_of(configuration), live=self._succession.live)
-
-    def _awaiting(self, draft: Draft, *, live: Draft) -> Pending | None:
-        """What would change with ``draft``, which is not taken up; ``None`` for nothing."""
-        asked = draft.configuration
-        changed = changed_roles(live, draft)
-        restart = restart_settings(self._begun_with, asked, hot_swap=self.hot_swap)
-        if not changed and not restart:
-            return None
-        files = differing_files(live.configuration, asked)
-        return Pending(profile=asked.profile, changed_roles=changed, restart=restart, files=files)
+    async def _weigh_files(self) -> None:
+        """Note what the files would change. Raises what keeps them from being used."""
+        draft = await self._draft_of(await asyncio.to_thread(self._effects.read, None))
+        self._edits.weigh(draft, live=self._succession.live)
 
     async def _draft_of(self, configuration: Configuration) -> Draft:
         """What this configuration comes to, by a look of now; by a second one where a host does not answer that did before."""
@@ -434,13 +400,13 @@ class Controller:
         )
 
     async def _look_again(self) -> None:
-        if self._untaken:
+        if self._edits.untaken:
             with suppress(Exception):  # told already, and what is live has to be looked after all the same
-                await self._reread(None, cause=self._untaken)
-        if self._rolled_back:
-            self._rolled_back = False
+                await self._reread(None, cause=self._edits.untaken)
+        if self._edits.unweighed:
+            self._edits.unweighed = False
             with suppress(RolegateError):  # whoever edits next is told what is wrong
-                self._pending = await self._weighed()
+                await self._weigh_files()
         live = self._succession.live
         self._learning.weigh_loads(live.registry.last, sample=self._probe.sample, policy=live.configuration.policy)
         discovery = await self._lookout.look(live.registry)

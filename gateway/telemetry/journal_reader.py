@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.domain.cost import DaySum
 from gateway.domain.record import RequestRecord
-from gateway.errors import JournalUnreadable
+from gateway.file_errors import JournalUnreadable
 from gateway.telemetry.journal_sums import kept_sums, sums_of_rows
 from gateway.telemetry.journal_table import LAYOUT, LAYOUTS, columns_of, opened_to_read, record_of
 from gateway.telemetry.layout import UnknownLayout, is_there, layout_of

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.domain.secret import Secret
-from gateway.errors import BadRequest, ClientKeysUnreadable, NameTaken, UnknownName
+from gateway.errors import BadRequest, NameTaken, UnknownName
+from gateway.file_errors import ClientKeysUnreadable
 from gateway.vault import private_file
 from gateway.vault.client_key import ClientKey, KeyHash, Refusal, Scope, Verdict, new_id, new_text, presented_id
 from gateway.vault.key_list import Kept, NoKeyList, parse_keys, render_keys

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gateway.domain.secret import Secret
-from gateway.errors import BadRequest, UnknownName, VaultLocked, VaultUnreadable
+from gateway.errors import BadRequest, UnknownName
+from gateway.file_errors import VaultLocked, VaultUnreadable
 from gateway.vault.envelope import (
     PROVIDER_NAME,
     Box,

@@ -27,14 +27,8 @@ from gateway.backend.router import REQUEST_FIELDS
 from gateway.compose import serving
 from gateway.domain.failure import FAILURE_RULES, FailureClass
 from gateway.domain.model import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S
-from gateway.errors import (
-    AddressTaken,
-    ClientKeysUnreadable,
-    GatewayUnreachable,
-    RequestFailed,
-    RolegateError,
-    UpstreamFailed,
-)
+from gateway.errors import AddressTaken, GatewayUnreachable, RequestFailed, RolegateError, UpstreamFailed
+from gateway.file_errors import ClientKeysUnreadable
 from gateway.relay.deadlines import CLOUD, LOCAL, PREFILL_TOKENS_S
 from gateway.relay.ollama_wire import native_request
 from gateway_process import GatewayProcess

@@ -10,7 +10,7 @@ import pytest
 
 from fakes import faults
 from fakes.upstream import FakeUpstream
-from gateway.config.atomic import write_atomically
+from gateway.files.atomic import write_atomically
 from gateway_process import GatewayProcess
 
 KEY = "sk-made-up-0123456789"

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.secret import Secret
-from gateway.errors import BadRequest, VaultLocked, VaultUnreadable
+from gateway.errors import BadRequest
+from gateway.file_errors import VaultLocked, VaultUnreadable
 from gateway.vault.client_key import ClientKey, Refusal, Scope
 from gateway.vault.client_keys import ClientKeys
 from gateway.vault.limiter import Limiter

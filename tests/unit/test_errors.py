@@ -2,16 +2,19 @@
 
 import inspect
 import re
+from types import ModuleType
 
-from gateway import errors
+import pytest
+
+from gateway import errors, file_errors
 from gateway.errors import Problem, RolegateError
 
 
-def drawn() -> dict[str, str]:
+def drawn(module: ModuleType) -> dict[str, str]:
     """Class → parent, as the module's picture has them."""
     parents: dict[str, str] = {}
     above = {0: "RolegateError"}
-    for line in (errors.__doc__ or "").splitlines():
+    for line in (module.__doc__ or "").splitlines():
         found = re.match(r"([│ ]*)[├└]── (\w+)", line)
         if found:
             depth = len(found[1]) // 4
@@ -20,13 +23,14 @@ def drawn() -> dict[str, str]:
     return parents
 
 
-def written() -> dict[str, str]:
-    classes = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, RolegateError)]
+def written(module: ModuleType) -> dict[str, str]:
+    classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if issubclass(one, RolegateError)]
     return {one.__name__: one.__bases__[0].__name__ for one in classes if one is not RolegateError}
 
 
-def test_the_picture_shows_the_tree_as_it_is() -> None:
-    assert drawn() == written()
+@pytest.mark.parametrize("module", [errors, file_errors])
+def test_the_picture_shows_the_tree_as_it_is(module: ModuleType) -> None:
+    assert drawn(module) == written(module)
 
 
 def test_a_problem_says_where_what_was_found_what_is_allowed_and_what_to_do() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from admin_builders import Gateway
-from gateway.config.edition import ABSENT
+from gateway.files.etag import ABSENT
 
 PLANNER = "/admin/v1/roles/planner"
 MISTRAL = {"preferred": ["mistral:latest"]}

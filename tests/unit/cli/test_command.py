@@ -9,15 +9,8 @@ import typer
 
 from gateway.cli import app as cli
 from gateway.cli.command import Call, add_command, add_group, new_group
-from gateway.errors import (
-    ConfigInvalid,
-    GatewayUnreachable,
-    NoModelForRole,
-    Problem,
-    ProviderDown,
-    RolegateError,
-    UnknownName,
-)
+from gateway.errors import GatewayUnreachable, NoModelForRole, Problem, ProviderDown, RolegateError, UnknownName
+from gateway.file_errors import ConfigInvalid
 
 
 def show(

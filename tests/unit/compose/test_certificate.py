@@ -9,7 +9,7 @@ from certificates import a_certificate
 from gateway.compose.certificate import certificate_trust, check_certificate
 from gateway.config.environ import Environment
 from gateway.config.load import load
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from gateway.compose.doors import check_doors, told_of_doors
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.environ import Environment
 from gateway.config.load import load
-from gateway.errors import BadRequest, ConfigInvalid
+from gateway.errors import BadRequest
+from gateway.file_errors import ConfigInvalid
 from gateway.vault.client_key import Scope
 
 CLIENT, ADMIN = "a-client-key-of-a-container", "an-admin-key-of-a-container"

@@ -15,7 +15,8 @@ from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
 from gateway.config.environ import Environment
 from gateway.domain.model import ModelRef, ProviderKind
-from gateway.errors import ConfigInvalid, RolegateError, UnknownName
+from gateway.errors import RolegateError, UnknownName
+from gateway.file_errors import ConfigInvalid
 from gateway.relay.connections import Connections
 from gateway.relay.ollama_lane import OllamaLane
 from gateway.telemetry.logs import Redactor

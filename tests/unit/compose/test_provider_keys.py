@@ -13,7 +13,8 @@ from gateway.config.environ import Environment
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import ModelRef, Provider, ProviderKind
 from gateway.domain.secret import Secret
-from gateway.errors import RolegateError, UpstreamFailed, VaultLocked, VaultUnreadable
+from gateway.errors import RolegateError, UpstreamFailed
+from gateway.file_errors import VaultLocked, VaultUnreadable
 from gateway.vault.vault import KeyFile, Opener, Passphrase, Vault
 
 

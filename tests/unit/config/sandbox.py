@@ -10,7 +10,8 @@ from gateway.config.drafts import Check
 from gateway.config.environ import Environment
 from gateway.config.load import load
 from gateway.config.settings import Configuration
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 
 SEED = """\
 schema_version: 1

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.config import profile_edits, profiles
 from gateway.config.bundle import Bundle, export, import_, packed, unpacked
-from gateway.errors import BadRequest, ConfigInvalid, NameTaken, RolegateError, UnknownName
+from gateway.errors import BadRequest, NameTaken, RolegateError, UnknownName
+from gateway.file_errors import ConfigInvalid
 from older_format import an_old_export, know_an_older_format
 from unit.config.sandbox import Sandbox
 

@@ -10,25 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import edition
 from gateway.config.edition import (
-    ABSENT,
-    LOCK_FILE,
     EditsBlocked,
     cannot_write,
     current_etag,
-    etag,
     locked,
     remove_checked,
     replace_checked,
-    take_lock,
 )
-from gateway.errors import CannotWrite, EditConflict
-
-
-def test_an_etag_is_the_sha256_of_the_content() -> None:
-    assert etag(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert etag(b"{}") != etag(b"{ }")
+from gateway.file_errors import CannotWrite, EditConflict
+from gateway.files import lock
+from gateway.files.etag import ABSENT, etag
 
 
 def test_what_is_as_expected_is_replaced(tmp_path: Path) -> None:
@@ -81,15 +73,6 @@ def test_a_file_keeps_its_mode_and_a_new_one_is_as_open_as_its_folder(tmp_path: 
         assert stat.S_IMODE(fresh.stat().st_mode) == expected
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only an administrator can write for somebody else")
-def test_a_file_stays_with_whom_it_belongs_to(tmp_path: Path) -> None:
-    file = tmp_path / "theirs.json"
-    file.write_bytes(b"old")
-    os.chown(file, 65534, 65534)
-    replace_checked(file, b"new", expected=None)
-    assert (file.stat().st_uid, file.stat().st_gid) == (65534, 65534)
-
-
 def test_what_killed_writers_left_of_a_file_goes_with_its_next_write(tmp_path: Path) -> None:
     left = [".a.json.abcd_123.tmp", ".a.json.00000000.tmp"]
     others = [".b.json.abcd_123.tmp", ".a.json.swp", "a.json.abcd_123.tmp"]
@@ -116,18 +99,8 @@ def test_edits_in_one_folder_wait_for_each_other(tmp_path: Path) -> None:
     assert counter.read_text() == "160"
 
 
-def test_a_lock_whose_file_was_removed_is_not_taken_for_one(tmp_path: Path) -> None:
-    descriptor = take_lock(tmp_path)
-    assert edition._lies_at(tmp_path / LOCK_FILE, descriptor)
-    (tmp_path / LOCK_FILE).unlink()
-    assert not edition._lies_at(tmp_path / LOCK_FILE, descriptor)
-    with locked(tmp_path):
-        assert not edition._lies_at(tmp_path / LOCK_FILE, descriptor)
-    os.close(descriptor)
-
-
 def test_a_wait_for_the_lock_ends_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edition, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(lock, "_PATIENCE_S", 0.0)
     with locked(tmp_path), pytest.raises(EditsBlocked) as refused, locked(tmp_path):
         pass
     assert (refused.value.code, refused.value.http_status) == ("edits_blocked", 503)
@@ -194,7 +167,7 @@ def test_without_permission_the_way_out_is_named(tmp_path: Path) -> None:
         folder.chmod(0o755)
     code = (
         "import os, sys; from pathlib import Path; from gateway.config.edition import locked\n"
-        "from gateway.errors import CannotWrite\n"
+        "from gateway.file_errors import CannotWrite\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "try:\n    locked(Path(sys.argv[1])).__enter__()\n"
         "except CannotWrite as exc:\n    print(exc.message, exc.hint, sep='; ')\n"

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config.environ import Environment, key_variable
 from gateway.config.folders import config_folder, packaged, templates_folder
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 
 
 def environment(**variables: str) -> Environment:

@@ -1,14 +1,13 @@
 """Listing, showing and choosing profiles."""
 
 import stat
-from pathlib import Path
 
 import pytest
 
 from gateway.config import profiles
-from gateway.config.atomic import write_atomically
 from gateway.config.environ import Environment
-from gateway.errors import ConfigInvalid, UnknownName
+from gateway.errors import UnknownName
+from gateway.file_errors import ConfigInvalid
 from unit.config.sandbox import Sandbox
 
 NOTHING_SET = Environment(variables={"HOME": "/"})
@@ -77,16 +76,3 @@ def test_use_of_none_goes_back_to_no_profile(three: Sandbox) -> None:
     profiles.use(None, folder=three.folder, state_folder=three.state)
     chosen = profiles.active(state_folder=three.state, environment=NOTHING_SET)
     assert (chosen.name, chosen.chosen_by) == (None, "nobody")
-
-
-def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
-    target = tmp_path / "file"
-    target.mkdir()
-    with pytest.raises(OSError, match="directory"):
-        write_atomically(target, b"new")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_write_keeps_to_its_mode(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "open", b"x", mode=0o644)
-    assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o644

@@ -12,18 +12,9 @@ import pytest
 
 from gateway.config import profile_edits, profiles
 from gateway.config.drafts import Check, Draft
-from gateway.config.edition import ABSENT, etag
-from gateway.errors import (
-    BadRequest,
-    CannotWrite,
-    ConfigInvalid,
-    EditConflict,
-    NameTaken,
-    Problem,
-    ProfileInUse,
-    RolegateError,
-    UnknownName,
-)
+from gateway.errors import BadRequest, NameTaken, Problem, ProfileInUse, RolegateError, UnknownName
+from gateway.file_errors import CannotWrite, ConfigInvalid, EditConflict
+from gateway.files.etag import ABSENT, etag
 from unit.config.sandbox import Sandbox
 
 BASE = """\

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.config.consistency import findings
 from gateway.config.settings import Configuration
-from gateway.errors import ConfigInvalid, Problem
+from gateway.errors import Problem
+from gateway.file_errors import ConfigInvalid
 from unit.config.sandbox import SEED, Sandbox
 
 odd = st.recursive(

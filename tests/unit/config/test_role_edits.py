@@ -7,9 +7,10 @@ from functools import partial
 import pytest
 
 from gateway.config import profiles
-from gateway.config.edition import ABSENT, etag
 from gateway.config.role_edits import add_role, remove_role, set_role
-from gateway.errors import BadRequest, ConfigInvalid, EditConflict, NameTaken, UnknownName
+from gateway.errors import BadRequest, NameTaken, UnknownName
+from gateway.file_errors import ConfigInvalid, EditConflict
+from gateway.files.etag import ABSENT, etag
 from unit.config.sandbox import Sandbox
 
 

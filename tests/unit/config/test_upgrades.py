@@ -9,7 +9,7 @@ import pytest
 from gateway.config.backup import keep_backup
 from gateway.config.edition import LOCK_FILE
 from gateway.config.upgrade import old_files, rewrite_old_files
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 from older_format import NEW_PROFILE, OLD_LAYER, OLD_PROFILE, know_an_older_format
 from unit.config.sandbox import Sandbox
 

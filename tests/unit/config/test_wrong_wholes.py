@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 from gateway.rendering.names import cloud_group
 from unit.config.sandbox import Sandbox
 

@@ -9,7 +9,7 @@ from builders import a_provider
 from gateway.domain.model import Lane, Provider, ProviderKind
 from gateway.domain.plan import Plan
 from gateway.domain.role import Deadlines, Task
-from gateway.errors import ConfigInvalid
+from gateway.file_errors import ConfigInvalid
 from gateway.rendering.output import to_yaml
 from gateway.rendering.render import render, router_arguments
 from gateway.rendering.templates import Templates

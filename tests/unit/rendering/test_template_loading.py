@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import TemplateInvalid
+from gateway.file_errors import TemplateInvalid
 from gateway.rendering.templates import DeploymentKind, Templates
 from plans import ROUTER_TEMPLATES
 

@@ -11,16 +11,8 @@ import pytest
 from builders import a_cloud, a_machine, a_model, a_provider, a_role
 from gateway.domain.model import ProviderKind
 from gateway.domain.role import Policy
-from gateway.errors import (
-    ConfigInvalid,
-    GatewayStarting,
-    HotSwapDisabled,
-    Problem,
-    RolegateError,
-    TemplateInvalid,
-    UnknownName,
-    UpstreamFailed,
-)
+from gateway.errors import GatewayStarting, HotSwapDisabled, Problem, RolegateError, UnknownName, UpstreamFailed
+from gateway.file_errors import ConfigInvalid, TemplateInvalid
 from gateway.registry.registry import Registry
 from gateway.runtime.canary import Vetoed
 from gateway.runtime.generation import GenerationState

@@ -7,7 +7,8 @@ import pytest
 
 from builders import a_model
 from gateway.domain.role import Policy
-from gateway.errors import BadRequest, ConfigInvalid, Problem, RolegateError, UnknownName
+from gateway.errors import BadRequest, Problem, RolegateError, UnknownName
+from gateway.file_errors import ConfigInvalid
 from gateway.runtime.pending import Pending
 from live_builders import a_configuration, until
 from world_builders import a_world, prefers, two

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import JournalUnreadable
+from gateway.file_errors import JournalUnreadable
 from gateway.telemetry.journal import JournalFile
 from gateway.telemetry.journal_reader import JournalFileReader
 from gateway.telemetry.logs import Redactor

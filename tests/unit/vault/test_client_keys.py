@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.errors import BadRequest, CannotWrite, ClientKeysUnreadable, NameTaken, UnknownName
+from gateway.errors import BadRequest, NameTaken, UnknownName
+from gateway.file_errors import CannotWrite, ClientKeysUnreadable
 from gateway.vault.client_key import KeyHash, Refusal, Scope, new_id, new_text, presented_id
 from gateway.vault.client_keys import ClientKeys
 

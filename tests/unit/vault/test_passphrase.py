@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.errors import CannotWrite, RolegateError, VaultLocked
+from gateway.errors import RolegateError
+from gateway.file_errors import CannotWrite, VaultLocked
 from gateway.vault.passphrase import Cost, PassphraseRefused, require_strength, stretched
 from gateway.vault.sealing_key import SealingKey
 from vault_builders import FAST, filled, key_file, passphrase, revealed

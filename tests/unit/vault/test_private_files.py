@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import CannotWrite, EditConflict, RolegateError
+from gateway.errors import RolegateError
+from gateway.file_errors import CannotWrite, EditConflict
+from gateway.files import lock
+from gateway.files.etag import ABSENT
 from gateway.vault import private_file
-from gateway.vault.private_file import ABSENT, Content, Unreadable, editing, make_folder, read, replace, require
+from gateway.vault.private_file import Content, Unreadable, editing, make_folder, read, replace, require
 
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from gateway.errors import CannotWrite
+from gateway.file_errors import CannotWrite
 from gateway.vault.private_file import Unreadable, editing, make_folder, read
 folder = Path(sys.argv[1])
 os.setgid(65534); os.setuid(65534)
@@ -190,7 +193,7 @@ def test_one_editor_waits_for_the_other(tmp_path: Path) -> None:
 
 
 def test_who_waits_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private_file, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(lock, "_PATIENCE_S", 0.0)
     path = tmp_path / "a.json"
     with editing(path), pytest.raises(RolegateError) as raised, editing(path):
         pass

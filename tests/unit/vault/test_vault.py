@@ -8,9 +8,10 @@ import pytest
 
 from gateway.domain.ports import KeySource
 from gateway.domain.secret import Secret
-from gateway.errors import BadRequest, CannotWrite, EditConflict, UnknownName, VaultLocked, VaultUnreadable
+from gateway.errors import BadRequest, UnknownName
+from gateway.file_errors import CannotWrite, EditConflict, VaultLocked, VaultUnreadable
+from gateway.files.etag import ABSENT
 from gateway.vault.passphrase import STRETCHING
-from gateway.vault.private_file import ABSENT
 from gateway.vault.vault import MOST_KEY_BYTES, KeyFile, OpenedVault, Opener, Passphrase, Vault, opener
 from vault_builders import FAST, KEYS, data_of, filled, key_file, new_vault, passphrase, revealed
 

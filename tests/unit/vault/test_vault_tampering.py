@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import VaultLocked, VaultUnreadable
+from gateway.file_errors import VaultLocked, VaultUnreadable
 from gateway.vault.passphrase import STRETCHING
 from gateway.vault.vault import Opener, Vault
 from vault_builders import KEYS, data_of, filled, key_file, passphrase, put, revealed

@@ -6,24 +6,33 @@ import re
 import stat
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _SUFFIX: Final = ".tmp"
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace ``path`` by a temporary file beside it: written, synced, renamed, and the folder synced. A symbolic link stays,
-    and what it leads to is replaced. Raises ``OSError``, also where something other than a regular file is in the way."""
+    """Replace ``path`` by ``content``, as ``replacing`` does. Raises ``OSError``."""
+    with replacing(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A temporary file beside ``path``, which takes its place when the block ends: synced, renamed, and the folder synced. A
+    symbolic link stays, and what it leads to is replaced. Raises ``OSError``, also where something other than a regular file is
+    in the way; whatever is raised, the old content stays."""
     _refuse_what_is_no_file(path)
     path = Path(os.path.realpath(path))
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_SUFFIX)
     try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         Path(temporary).chmod(mode)
         _keep_owner(Path(temporary), path)
         Path(temporary).replace(path)
@@ -40,6 +49,12 @@ def sweep(path: Path) -> None:
     for one in path.parent.iterdir():
         if left.fullmatch(one.name):
             one.unlink(missing_ok=True)
+
+
+def mode_of_new(folder: Path) -> int:
+    """That of a file as open as its folder: whoever may enter the folder may read the file, whoever may write in it may write
+    to it. Raises ``OSError``."""
+    return folder.stat().st_mode & 0o666
 
 
 def _keep_owner(temporary: Path, path: Path) -> None:

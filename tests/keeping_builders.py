@@ -22,6 +22,7 @@ from gateway.errors import RolegateError
 from gateway.relay.error_shape import error_object
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Switchboard
+from gateway.telemetry.request_counts import RequestCounts
 from live_builders import Recorder, SteadyMachine
 
 
@@ -66,7 +67,9 @@ async def admin_of_models(
         keeping=live_keeping(parts=parts, controller=controller, switchboard=switchboard, unload_s=unload_s),
         resources=live_resources(parts=parts, probe=SteadyMachine(), controller=controller, switchboard=switchboard),
     )
-    status = Route("/admin/v1/status", Admin(controller=controller, switchboard=switchboard, doors=dict).status)
+    counts = RequestCounts(None, roles=switchboard.roles)
+    admin = Admin(controller=controller, switchboard=switchboard, doors=dict, cloud=counts.cloud_data)
+    status = Route("/admin/v1/status", admin.status)
     if started:
         await controller.start()
     try:

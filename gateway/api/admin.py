@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.api.admin_body import only_fields, only_query, read_content
-from gateway.api.cloud_tally import CloudTally
 from gateway.config.load import merged_values
 from gateway.config.masking import masked
 from gateway.config.pinning import pinned
@@ -30,8 +29,9 @@ LOOK_LIMIT_BYTES: Final = 64 << 10
 
 
 class Admin:
-    """``doors`` tells who may come in, and ``spending`` what clouds have cost, provider by provider. ``state_folder`` is told
-    with the status, so that commands know whose gateway they found; ``None`` where there is none."""
+    """``doors`` tells who may come in, ``cloud`` how often something left the machine, and ``spending`` what clouds have cost,
+    provider by provider. ``state_folder`` is told with the status, so that commands know whose gateway they found; ``None`` where
+    there is none."""
 
     def __init__(
         self,
@@ -39,14 +39,14 @@ class Admin:
         controller: Controller,
         switchboard: Switchboard,
         doors: Callable[[], Mapping[str, object]],
-        cloud: CloudTally | None = None,
+        cloud: Callable[[], Mapping[str, object]],
         spending: Told = list,
         state_folder: Path | None = None,
     ) -> None:
         self._controller = controller
         self._switchboard = switchboard
         self._doors = doors
-        self._cloud = cloud or CloudTally(None)
+        self._cloud = cloud
         self._spending = spending
         self._state_folder = None if state_folder is None else str(state_folder.absolute())
 
@@ -57,7 +57,7 @@ class Admin:
             {
                 **status,
                 "doors": self._doors(),
-                "cloud": self._cloud.data(),
+                "cloud": self._cloud(),
                 "spending": self._spending(),
                 "config_folder": folder,
                 "state_folder": self._state_folder,

@@ -23,7 +23,6 @@ from gateway.api.admin_profiles import Profiles, ProfileShelf
 from gateway.api.admin_roles import Roles, RoleShelf
 from gateway.api.admin_swap import Swaps
 from gateway.api.chat import Chat
-from gateway.api.cloud_tally import CloudTally
 from gateway.api.completions import Completions
 from gateway.api.dialect import Dialect
 from gateway.api.doors import Doors
@@ -33,16 +32,18 @@ from gateway.api.endpoint import Endpoint
 from gateway.api.guard import Guard
 from gateway.api.health import Health
 from gateway.api.messages import Messages, count_tokens
+from gateway.api.metrics import Metrics
 from gateway.api.models import Models
 from gateway.api.origin import LoopbackOnly
 from gateway.api.reply import read_body
 from gateway.api.responses import Responses
-from gateway.domain.ports import GenerationLog, Journal
+from gateway.domain.ports import GenerationLog, Journal, JournalState
 from gateway.errors import NoSuchRoute, RolegateError, Unsupported, WrongMethod
 from gateway.file_errors import ConfigInvalid
 from gateway.relay.relay import Relay
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Switchboard
+from gateway.telemetry.request_counts import RequestCounts
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ def build_app(
     state_folder: Path | None = None,
     guard: Guard | None = None,
     journal: Journal | None = None,
+    counts: RequestCounts | None = None,
+    journal_state: JournalState | None = None,
     generations: GenerationLog | None = None,
     profiles: ProfileShelf | None = None,
     roles: RoleShelf | None = None,
@@ -85,14 +88,16 @@ def build_app(
     more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
     """The whole application. ``loopback_only``: callers on this machine need no key, and their Host and Origin are checked.
-    ``guard`` knows the keys of all others; without one nobody else comes in. ``spending`` says for the status what clouds have
-    cost. What else is ``None`` has no routes."""
+    ``guard`` knows the keys of all others; without one nobody else comes in. ``counts`` is told of every request by ``journal``;
+    where it is ``None``, they are counted before they go there. ``journal_state`` is how the writing goes. ``spending`` says what
+    clouds have cost. What else is ``None`` has no routes."""
     keeper = guard or Guard(None)
-
-    tally = CloudTally(journal)
+    told = journal
+    if counts is None:
+        told = counts = RequestCounts(journal, roles=switchboard.roles)
 
     def endpoint(dialect: Dialect) -> ASGIApp:
-        return Endpoint(dialect, relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes, journal=tally)
+        return Endpoint(dialect, relay=relay, switchboard=switchboard, body_limit_bytes=body_limit_bytes, journal=told)
 
     hot: dict[str, ASGIApp] = {
         CHAT_PATH: endpoint(Chat()),
@@ -107,9 +112,12 @@ def build_app(
         controller=controller,
         switchboard=switchboard,
         doors=lambda: keeper.doors(open_here=loopback_only),
-        cloud=tally,
+        cloud=counts.cloud_data,
         spending=spending,
         state_folder=state_folder,
+    )
+    metrics = Metrics(
+        counts=counts, controller=controller, switchboard=switchboard, spending=spending, journal_state=journal_state
     )
     swaps = Swaps(controller=controller)
     threads = EditThreads()
@@ -120,6 +128,7 @@ def build_app(
         Route("/v1/models/{id:path}", models.show),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
+        Route("/metrics", metrics.show),
         Route("/admin/v1/status", admin.status),
         Route("/admin/v1/plan", admin.plan),
         Route("/admin/v1/plan/profile", admin.pinned),

@@ -63,6 +63,7 @@ from gateway.runtime.generation import Generation
 from gateway.runtime.spending import Spending
 from gateway.runtime.swap import Switchboard
 from gateway.telemetry.logs import Redactor, logging_to
+from gateway.telemetry.request_counts import RequestCounts
 from gateway.vault.client_key import Scope as KeyScope
 from gateway.vault.client_keys import ClientKeys
 
@@ -161,6 +162,7 @@ class _Serving:
         self._watch = watch
         self._clock = SystemClock()
         self._switchboard = Switchboard()
+        self._counts = RequestCounts(self._journal, roles=self._switchboard.roles)
         self._breakers = Breakers()
 
     async def run(self, listener: socket.socket) -> None:
@@ -188,7 +190,7 @@ class _Serving:
             log=self._generations,
         )
         reader = journal_reader_of(self._workspace.state_folder)
-        spending = await spending_of(parts, journal=self._journal, reader=reader, clock=self._clock)
+        spending = await spending_of(parts, journal=self._counts, reader=reader, clock=self._clock)
         canary.gate = spending
         relay = canary.relay = self._relay(
             parts, following=following, ollama=ollama, observer=controller, gate=spending
@@ -235,6 +237,8 @@ class _Serving:
             state_folder=self._workspace.state_folder,
             guard=Guard(self._client_keys, clock=self._clock),
             journal=spending,
+            counts=self._counts,
+            journal_state=self._journal,
             spending=spending.data,
             generations=self._generations,
             profiles=ProfileDesk(self._workspace, active=lambda: controller.configuration.profile),

@@ -51,7 +51,12 @@ class Usage(NamedTuple):
 
 def cost_usd(usage: Usage, price: Price) -> float | None:
     """What an answer cost, in US dollars; ``None`` where a count or a price that matters is unknown."""
-    if usage.prompt is None or usage.completion is None or max(usage.prompt, usage.completion) > _MOST_TOKENS:
+    if usage.prompt is None or usage.completion is None:
+        return None
+    if (
+        max(usage.prompt, usage.completion, usage.cached, usage.cache_write, usage.reasoning, usage.audio)
+        > _MOST_TOKENS
+    ):
         return None
     price = price.for_prompt(usage.prompt)
     plain = max(usage.prompt - usage.cached - usage.cache_write - usage.audio, 0)

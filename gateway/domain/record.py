@@ -45,6 +45,11 @@ class RequestRecord(NamedTuple):
     """What a cloud's answer cost; ``None`` where that is unknown, and for local answers."""
 
 
+def cloud_answered(one: RequestRecord) -> bool:
+    """Was the answer a cloud's? Not every request that left the machine was answered there."""
+    return bool(one.cloud and one.model) and any(each.cloud and each.model == one.model for each in one.attempts)
+
+
 def request_data(one: RequestRecord) -> dict[str, object]:
     """A record as plain data, in the shape that the command and the route answer with. Its attempts look as in errors."""
     return {

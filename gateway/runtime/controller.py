@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from gateway.config.settings import Configuration
-from gateway.domain.generation_record import GenerationRecord
+from gateway.domain.generation_record import GenerationRecord, Outcome
 from gateway.domain.plan import Deployment
 from gateway.domain.ports import Clock, Discovery, GenerationLog, ResourceProbe
 from gateway.errors import BadRequest, HotSwapDisabled, RolegateError, UnknownName, UpstreamFailed
@@ -129,6 +129,11 @@ class Controller:
     def recent(self) -> tuple[GenerationRecord, ...]:
         """The last attempts at a generation of this process, the newest first."""
         return self._succession.recent
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """How many attempts at a generation this process has made, by what became of them."""
+        return self._succession.outcomes
 
     def providers(self) -> list[dict[str, object]]:
         """Every provider as discovery last saw it."""

@@ -9,7 +9,7 @@ from gateway.domain.budget import Budget, Spent, why_over
 from gateway.domain.cost import DaySum, Price, Usage, cost_usd, day_of, first_of_month
 from gateway.domain.model import Provider
 from gateway.domain.ports import Clock, Journal
-from gateway.domain.record import RequestRecord
+from gateway.domain.record import RequestRecord, cloud_answered
 
 _log = logging.getLogger(__name__)
 
@@ -56,11 +56,7 @@ class Spending:
 
     def record(self, request: RequestRecord) -> None:
         """See ``Journal.record``. Of an answer from a cloud the cost is worked out, and counted."""
-        if (
-            request.cloud
-            and request.model
-            and any(one.cloud and one.model == request.model for one in request.attempts)
-        ):
+        if cloud_answered(request):
             cost = self._cost(request)
             request = request._replace(cost_usd=cost)
             provider = request.model.partition(":")[0]

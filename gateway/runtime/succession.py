@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +53,8 @@ class Succession:
         self._follows = follows
         self._live: Draft | None = None
         self._recent: deque[GenerationRecord] = deque(maxlen=REMEMBERED)
+        self.outcomes: Counter[Outcome] = Counter()
+        """How many attempts of this process ended in which way."""
         self._told = ""
         self.under_way = ""
         """The cause of the attempt that is being made; empty while none is."""
@@ -193,6 +195,7 @@ class Succession:
 
     async def _remember(self, record: GenerationRecord) -> None:
         self._recent.append(record)
+        self.outcomes[record.outcome] += 1
         if self._record_in is not None:
             await asyncio.to_thread(self._record_in.record, record)
 

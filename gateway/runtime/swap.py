@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from gateway.errors import GatewayStarting
@@ -62,6 +62,7 @@ class Switchboard:
         self._live: Generation | None = None
         self._draining: list[Generation] = []
         self._discards: set[asyncio.Task[None]] = set()
+        self._roles: set[str] = set()
 
     @property
     def live(self) -> Generation:
@@ -75,6 +76,11 @@ class Switchboard:
         return self._live is not None
 
     @property
+    def roles(self) -> Set[str]:
+        """Every role of every generation that is or was live; it grows with them."""
+        return self._roles
+
+    @property
     def draining(self) -> tuple[Generation, ...]:
         """Those that requests are still under way in, the oldest first."""
         return tuple(self._draining)
@@ -86,6 +92,7 @@ class Switchboard:
 
     def install(self, generation: Generation) -> None:
         """Move the pointer. The old generation drains and is discarded once its last request is done."""
+        self._roles.update(generation.roles)
         old, self._live = self._live, generation
         if old is not None:
             old.state = GenerationState.DRAINING

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.domain.cost import DaySum
-from gateway.domain.record import RequestRecord
+from gateway.domain.record import RequestRecord, cloud_answered
 from gateway.errors import AttemptFacts
 from gateway.telemetry.journal_sums import Answered, add_sums, create_sums, sums_of, sums_of_rows, trim_sums
 from gateway.telemetry.layout import is_there, layout_of
@@ -186,10 +186,10 @@ def sums_of_batch(records: Sequence[RequestRecord], rows: Sequence[Row]) -> list
 
 def _answered(record: RequestRecord, row: Row) -> Answered:
     time_s, role, model, prompt, completion, cost = _summed(row)
-    # That something went to a cloud is not the same as that the answer came from one.
-    cloud = record.cloud and any(one.cloud and one.model == record.model for one in record.attempts)
     # Vectors are no answer in tokens.
-    return Answered(time_s, role, model, cloud, prompt, 0 if record.endpoint == "embeddings" else completion, cost)
+    return Answered(
+        time_s, role, model, cloud_answered(record), prompt, 0 if record.endpoint == "embeddings" else completion, cost
+    )
 
 
 def record_of(row: Row) -> RequestRecord:

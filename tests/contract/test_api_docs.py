@@ -367,7 +367,9 @@ async def test_what_is_said_before_any_endpoint_is_as_the_table_has_it(gateway: 
 
 def test_every_path_is_named() -> None:
     sources = "".join(inspect.getsource(one) for one in (app, model_routes, serving))
-    routed = {path.replace(":path", "") for path in re.findall(r'"(/(?:v1|admin/v1|healthz|readyz)[^"]*)"', sources)}
+    routed = {
+        path.replace(":path", "") for path in re.findall(r'"(/(?:v1|admin/v1|healthz|readyz|metrics)[^"]*)"', sources)
+    }
     told = {path for row in table("## Endpoints") for name in named(row[0]) for path in name.split() if "/" in path}
     assert told == {path for path in routed if "{name}" not in path}
 

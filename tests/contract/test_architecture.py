@@ -31,7 +31,7 @@ TOUCH_THE_ENVIRONMENT = {
     "gateway/embedded/child.py",  # OpenMP likewise; it is a process of its own
 }
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
-SLOW_IMPORTS = ("aiohttp", "litellm", "openai", "starlette", "uvicorn", "xllamacpp")
+SLOW_IMPORTS = ("aiohttp", "litellm", "openai", "prometheus_client", "starlette", "uvicorn", "xllamacpp")
 
 IMPORT_THE_WHOLE_CLI = """
 import importlib, pkgutil, sys

@@ -49,6 +49,7 @@ class Row:
 ROWS: Final[Mapping[tuple[str, str], Row]] = {
     ("GET", "/healthz"): Row(kind="open", status=200),
     ("GET", "/readyz"): Row(kind="open", status=200),
+    ("GET", "/metrics"): Row(kind="admin", status=200),
     ("POST", "/v1/chat/completions"): Row(kind="role", status=200, body=ASK),
     ("POST", "/v1/completions"): Row(kind="role", status=200, body={"model": "planner", "prompt": "Say hello."}),
     ("POST", "/v1/embeddings"): Row(kind="role", status=400, body={"model": "planner", "input": "red"}),
@@ -112,6 +113,8 @@ NOWHERE: Final = (
     (Row(kind="admin", status=404, path=AS_IT_IS), "GET", "/"),
     (Row(kind="admin", status=404, path=AS_IT_IS), "GET", "/ui/"),
     (Row(kind="admin", status=404, path=AS_IT_IS), "GET", "/v1x"),
+    (Row(kind="admin", status=404, path=AS_IT_IS), "GET", "/Metrics"),
+    (Row(kind="admin", status=405, path=AS_IT_IS), "POST", "/metrics"),
     (Row(kind="admin", status=404, path=AS_IT_IS), "GET", "/ADMIN/v1/status"),
     (Row(kind="admin", status=404, path=AS_IT_IS), "GET", "//admin/v1/status"),
     (Row(kind="admin", status=404, path=AS_IT_IS), "GET", "/admin"),

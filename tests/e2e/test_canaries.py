@@ -45,6 +45,10 @@ class Heard:
     def add(self, where: str, text: str) -> None:
         self.texts[f"{len(self.texts)} {where}"] = text
 
+    def last(self, where: str) -> str:
+        """What was told there last."""
+        return [text for name, text in self.texts.items() if name.partition(" ")[2] == where][-1]
+
     async def ask(self, gateway: GatewayProcess, role: str, text: str, *, key: str, **more: object) -> None:
         """The same over both wires that clients speak, with a client's key."""
         asked = {"model": role, "messages": [{"role": "user", "content": text}], "max_tokens": 9, **more}
@@ -175,6 +179,7 @@ async def test_a_secret_turns_up_nowhere_but_where_it_was_put(tmp_path: Path) ->
     assert "made up: " in gateway.log()
     assert "DEBUG" in gateway.log()
     assert "[secret]" in gateway.log()
+    assert "rolegate_failovers_total{" in heard.last("/metrics")
     files = files_in(tmp_path)
     assert {"state/router.yaml", "state/registry.sqlite", "config/api_keys.json", "stderr"} <= files.keys()
     searched = {**files, **{where: text.encode() for where, text in heard.texts.items()}}

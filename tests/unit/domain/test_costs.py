@@ -72,6 +72,12 @@ def test_unknown_is_unknown_and_never_nothing(usage: Usage, price: Price) -> Non
     assert cost_usd(usage, price) is None
 
 
+@pytest.mark.parametrize("kind", Usage._fields)
+def test_more_tokens_than_there_can_be_were_not_counted(kind: str) -> None:
+    usage = Usage(prompt=10, completion=10)._replace(**{kind: 10**400})
+    assert cost_usd(usage, Price(input_usd_per_mtok=1, output_usd_per_mtok=1, audio_usd_per_mtok=1)) is None
+
+
 def test_a_price_that_no_token_asks_for_may_be_unknown() -> None:
     assert cost_usd(Usage(prompt=MILLION, completion=0), Price(input_usd_per_mtok=2.0)) == 2.0
 

@@ -3,10 +3,12 @@
 #   PYTHON=/path/to/python3.12   the interpreter to build the environment with
 #   VENV=folder                  where the environment goes (default .venv)
 #   ARGS="--port 4001"           more arguments for the command that is run
+#   TRY=1.2.3                    the release of LiteLLM to try (litellm-gate)
 
 SHELL := /bin/sh
 VENV ?= .venv
 ARGS ?=
+TRY ?=
 BIN := $(VENV)/bin
 
 # The first of these that is new enough, so that an old python3 does not stand in the way of a newer one beside it.
@@ -17,7 +19,7 @@ PYTHON := $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev run test lint types imports tests soak bench docs lock wheel image-steps clean
+.PHONY: help env env-dev run test lint types imports tests soak bench docs lock audit sbom litellm-gate wheel image-steps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +62,15 @@ docs: env-dev ## write anew what is generated: the JSON Schema files and the gui
 
 lock: ## resolve the dependencies anew (docs/dependencies.md says how); ARGS="--upgrade" moves to newer versions
 	$(PYTHON) requirements/lock.py $(ARGS)
+
+audit: env-dev ## look up every locked release in an advisory database, where one can be reached
+	$(BIN)/python -m requirements.audit $(ARGS)
+
+sbom: env-dev ## dist/sbom.cdx.json: what the gateway runs on, as a CycloneDX document
+	$(BIN)/python -m requirements.sbom $(ARGS)
+
+litellm-gate: env-dev ## the tests of what is taken for a fact about LiteLLM; TRY=1.2.3 for another release, in a copy
+	$(BIN)/python -m requirements.$(if $(TRY),rehearsal litellm==$(TRY),gate litellm)
 
 wheel: env-dev ## dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel -d dist

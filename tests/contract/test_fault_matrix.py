@@ -6,7 +6,7 @@ The rows are in ``fault_table``. All cells that were chosen run together before 
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from contract.fault_runner import KEY, SECOND_PIECES, Observed, run_cells
 from contract.fault_table import ROWS
 from fakes import faults
 from gateway.backend.library import load_library
+from gateway.domain.model import Lane
 
 ALL: Final = cells(ROWS)
 LONGEST_MESSAGE: Final = 1_200
@@ -29,6 +30,12 @@ DOWN: Final = cells(
         Row(name="failing", fault=lambda _: faults.status(500, '{"error":"boom"}'), ending=UPSTREAM_ERROR),
     )
 )
+
+
+def marked(chosen: Sequence[Cell]) -> list[Any]:
+    """Cells as parameters; what comes of a fault on the litellm lane is a fact about LiteLLM, too."""
+    facts = {Lane.LITELLM: (pytest.mark.litellm_facts,)}
+    return [pytest.param(cell, id=cell.id, marks=facts.get(cell.lane, ())) for cell in chosen]
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +71,12 @@ def times(seen: Observed) -> dict[str, float]:
     return {"first_byte_s": round(seen.first_byte_s, 4), "total_s": round(seen.total_s, 4)}
 
 
-@pytest.mark.parametrize("cell", ALL, ids=lambda cell: cell.id)
+@pytest.mark.parametrize("cell", marked(ALL))
 def test_a_fault_ends_as_the_table_says(cell: Cell, matrix: dict[str, Observed]) -> None:
     judge(cell, matrix[cell.id])
 
 
-@pytest.mark.parametrize("cell", [one for one in DOWN if one.beside], ids=lambda cell: cell.id)
+@pytest.mark.parametrize("cell", marked([one for one in DOWN if one.beside]))
 def test_with_the_first_choice_down_the_second_answers(cell: Cell, litellm: None, tmp_path: Path) -> None:
     seen = run_cells([cell], folder=tmp_path)[cell.id]
     judge(cell, seen)

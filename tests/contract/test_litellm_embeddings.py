@@ -25,7 +25,7 @@ KEY = "sk-made-up-0123456789"
 SMALL = ModelRef(provider="openai", name="text-embedding-3-small")
 OTHER = ModelRef(provider="openai", name="bge-m3")
 CHAT = ModelRef(provider="openai", name="gpt-4o-mini")
-pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
+pytestmark = [pytest.mark.litellm_facts, *ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from plans import (
 )
 from relay_builders import a_relay, ask_whole
 
-pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
+pytestmark = [pytest.mark.litellm_facts, *ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from gateway.backend.library import load_library
 from gateway.backend.sharing import SharedBackends
 from plans import KnownKeys
 
-pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
+pytestmark = [pytest.mark.litellm_facts, *ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 CALLBACK_LISTS = (
     "callbacks",

@@ -12,7 +12,7 @@ from fakes.replies import Reply, ToolCall
 from fakes.upstream import FakeUpstream
 from gateway.backend.router import LiteLLMBackend
 
-pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
+pytestmark = [pytest.mark.litellm_facts, *ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 5, "model": "far", "system_fingerprint": "fp_1"}
 PIXEL = "data:image/png;base64,iVBORw0KGgo="

@@ -27,7 +27,7 @@ from plans import ROUTER_TEMPLATES, KnownKeys, a_cloud_provider, a_plan, a_role_
 from plans import a_deployment as local_deployment
 from relay_builders import SystemClock, a_deployment, a_relay, a_route, ask
 
-pytestmark = [*ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
+pytestmark = [pytest.mark.litellm_facts, *ODD_WARNINGS, pytest.mark.usefixtures("litellm_stays_at_home")]
 
 NAME: Final = "api.cloud.test"
 PUBLIC: Final = "93.184.216.34"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from docker import image_steps
 from gateway import __version__
 from gateway.config.environ import Environment
 from gateway.config.load import load
-from requirements import environment, lock
+from requirements import advisories, audit, environment, lock
 
 ROOT = Path(__file__).resolve().parents[2]
+SOME_DAY = date(2026, 11, 1)
 DISTRIBUTIONS = {"pydantic_core": "pydantic", "yaml": "PyYAML"}
 LOCKS = {name: (ROOT / "requirements" / f"{name}.lock").read_text() for name in lock.TARGETS}
-COMPROMISED_LITELLM = {"1.82.7", "1.82.8", "1.107.0"}
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +123,13 @@ def test_the_package_imports_nothing_that_it_does_not_declare(project: dict[str,
 
 
 def test_litellm_is_pinned_to_one_version_that_was_never_compromised(project: dict[str, Any]) -> None:
-    asked = {str(each.specifier) for each in declared(project) if each.name == "litellm"}
-    assert asked == {"==1.106.2"}
-    assert asked == {str(pins(LOCKS[name])["litellm"].specifier) for name in ("run", "dev")}
-    assert not asked & {f"=={version}" for version in COMPROMISED_LITELLM}
+    [asked] = {str(each.specifier) for each in declared(project) if each.name == "litellm"}
+    assert asked.startswith("==")
+    assert {str(pins(LOCKS[name])["litellm"].specifier) for name in ("run", "dev")} == {asked}
+    rules = advisories.read(audit.ADVISORIES, today=SOME_DAY)
+    assert rules.refusal(package="litellm", version="1.82.8") != ""
+    assert rules.refusal(package="litellm", version=asked.removeprefix("==")) == ""
+    assert f"pinned to **{asked.removeprefix('==')}**" in (ROOT / "docs" / "dependencies.md").read_text()
 
 
 def test_every_dependency_has_its_reason_in_the_documentation(project: dict[str, Any]) -> None:

@@ -98,6 +98,7 @@ def footprint() -> dict[str, int]:
     return {**lists, "model_cost": len(module.model_cost)}
 
 
+@pytest.mark.litellm_facts
 @pytest.mark.parametrize("swaps", [300, pytest.param(1000, marks=pytest.mark.soak)], ids=["short", "long"])
 async def test_swaps_leave_nothing_behind(tmp_path: Path, swaps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     load_library()

@@ -9,6 +9,7 @@ from gateway.domain.failure import FailureClass
 from gateway.errors import UpstreamFailed
 
 pytestmark = [
+    pytest.mark.litellm_facts,
     pytest.mark.filterwarnings("ignore:Accessing the 'model_(computed_)?fields' attribute on the instance"),
     pytest.mark.filterwarnings(
         "ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning"

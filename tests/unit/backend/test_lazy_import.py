@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 IMPORT_THE_ROOM = """
 import importlib, pkgutil, sys
 import gateway.backend
@@ -29,6 +31,7 @@ def test_importing_the_room_does_not_import_litellm() -> None:
     assert finished.stdout.split() == []
 
 
+@pytest.mark.litellm_facts
 def test_only_the_calls_that_litellm_drops_before_they_begin_go_unreported() -> None:
     finished = subprocess.run([sys.executable, "-c", LEAVE_EARLY], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr

@@ -17,6 +17,7 @@ def facts_of(folder: Path, entries: object) -> CloudFacts:
     return CloudFacts(path=path)
 
 
+@pytest.mark.litellm_facts
 def test_the_installed_map_knows_common_models() -> None:
     found = CloudFacts.read().facts(litellm_name="openai", model="gpt-4o-mini")
     assert found is not None
@@ -25,6 +26,7 @@ def test_the_installed_map_knows_common_models() -> None:
     assert found.cost_usd_per_mtok == pytest.approx(0.375)
 
 
+@pytest.mark.litellm_facts
 def test_reading_the_map_does_not_import_litellm() -> None:
     program = (
         "import sys; from gateway.catalog.cloud import CloudFacts;"

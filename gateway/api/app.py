@@ -22,11 +22,12 @@ from gateway.api.admin_profile_tools import ProfileTools
 from gateway.api.admin_profiles import Profiles, ProfileShelf
 from gateway.api.admin_roles import Roles, RoleShelf
 from gateway.api.admin_swap import Swaps
+from gateway.api.caller import CALLER
 from gateway.api.chat import Chat
 from gateway.api.completions import Completions
 from gateway.api.dialect import Dialect
 from gateway.api.doors import Doors
-from gateway.api.early import early_error
+from gateway.api.early import Unforeseen, early_error
 from gateway.api.embeddings import Embeddings
 from gateway.api.endpoint import Endpoint
 from gateway.api.guard import Guard
@@ -238,22 +239,24 @@ class _HotPath:
 
 
 class _LastLine:
-    """Whatever nobody foresaw becomes a logged 500 in the common shape, if the answer has not begun."""
+    """Whatever nobody foresaw becomes a logged 500 in the common shape, if the answer has not begun. A ``Caller`` sees to that
+    itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or CALLER in scope.get("extensions", ()):
+            return self._app(scope, receive, send)
+        return self._watched(scope, receive, send)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
         except Exception as unforeseen:  # noqa: BLE001 - logged, and told to the caller
             _log.exception("unexpected error", extra={"path": scope["path"]})
-            error = RolegateError("an unexpected error; the gateway's log has the details")
             try:
-                await early_error(error, scope=scope)(scope, receive, send)
+                await early_error(Unforeseen(), scope=scope)(scope, receive, send)
             except (RuntimeError, AssertionError):
                 # The answer has begun: the server refuses a second one, and cuts the connection for the error.
                 raise unforeseen from None

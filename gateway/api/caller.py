@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from gateway.api.early import Unforeseen, early_error
+from gateway.api.reply import lines_of
 from gateway.relay.outbox import FEW, Outbox
 from gateway.relay.patience import Alarm
 
@@ -117,26 +119,9 @@ class Caller(RequestResponseCycle):
         of its head, each with its end."""
         if self.response_started or self.disconnected or self.flow.write_paused:
             return False
-        connection = self._connection
-        others = connection.default_headers
-        answer = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b%b%b%b" % (
-            STATUS_LINE[200],
-            len(body),
-            b"".join([b"%b: %b\r\n" % one for one in others]) if others else b"",
-            head,
-            b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
-            body,
+        self._answer(
+            body, status=200, head=b"content-type: application/json\r\ncontent-length: %d\r\n%b" % (len(body), head)
         )
-        self.response_started = self.response_complete = True
-        outbox = connection.outbox
-        if outbox is not None and self.keep_alive and len(connection.tasks) > FEW:
-            outbox.post(self.transport, answer)
-        else:
-            self.transport.write(answer)
-        self._stir()
-        if not self.keep_alive:
-            self.transport.close()
-        connection.on_response_complete()
         return True
 
     def offer(self, frames: bytes) -> bool:
@@ -176,13 +161,39 @@ class Caller(RequestResponseCycle):
         """For the connection: the application is done with it."""
         self._connection.tasks.discard(task)
         # The scope knows of its caller: one would keep the other.
-        self.scope = _OVER
+        scope, self.scope = self.scope, _OVER
         failed = None if task.cancelled() else task.exception()
         if failed is not None:
-            _log.error("the answer was cut short", exc_info=failed)
-        if not (self.response_complete or self.disconnected):
+            _log.error("unexpected error", exc_info=failed, extra={"path": scope["path"]})
+        if self.response_complete or self.disconnected:
+            return
+        if failed is not None and not self.response_started:
+            excuse = early_error(Unforeseen(), scope=scope)
+            self._answer(bytes(excuse.body), status=excuse.status_code, head=lines_of(excuse.raw_headers))
+        else:
             # What has no end must not look as if it had one.
             self.transport.close()
+
+    def _answer(self, body: bytes, *, status: int, head: bytes) -> None:
+        connection = self._connection
+        others = connection.default_headers
+        answer = b"%b%b%b%b%b" % (
+            STATUS_LINE[status],
+            lines_of(others) if others else b"",
+            head,
+            b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
+            body,
+        )
+        self.response_started = self.response_complete = True
+        outbox = connection.outbox
+        if outbox is not None and self.keep_alive and len(connection.tasks) > FEW:
+            outbox.post(self.transport, answer)
+        else:
+            self.transport.write(answer)
+        self._stir()
+        if not self.keep_alive:
+            self.transport.close()
+        connection.on_response_complete()
 
     def _stir(self) -> None:
         if self._event is not None:

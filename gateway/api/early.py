@@ -13,6 +13,13 @@ from gateway.errors import RolegateError
 _MESSAGES_PATH = "/v1/messages"
 
 
+class Unforeseen(RolegateError):
+    """Nobody thought of this: a fault of the gateway's own."""
+
+    def __init__(self) -> None:
+        super().__init__("an unexpected error; the gateway's log has the details")
+
+
 def early_error(error: RolegateError, *, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
     """The answer that says so. ``headers`` go with it."""
     in_messages = str(scope["path"]).startswith(_MESSAGES_PATH)

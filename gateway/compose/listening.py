@@ -94,6 +94,7 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=KEEPALIVE_S,
                 backlog=BACKLOG,
                 ws="none",
+                interface="asgi3",
                 ssl_certfile=tls_cert,
                 ssl_keyfile=tls_key or None,
             )

@@ -340,3 +340,41 @@ async def test_empty_lines_are_no_sign_of_life() -> None:
         writer.write(b"\r\n\r\n")
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_what_nobody_foresaw_is_answered_in_the_common_shape_and_the_connection_serves_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/odd":
+            raise LookupError("nobody thought of this")
+        await app(scope, receive, send)
+
+    async with asyncio.timeout(10), served(serve) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /odd HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        error = orjson.loads(await reader.readexactly(length))["error"]
+        writer.write(HELLO)
+        assert (await reader.readuntil(b"ok")).endswith(b"ok")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 500 ") and b"x-request-id: mine\r\n" in head
+    assert (error["code"], error["message"]) == (
+        "internal_error",
+        "an unexpected error; the gateway's log has the details",
+    )
+    assert [one.message for one in caplog.records if one.exc_info] == ["unexpected error"]
+
+
+async def test_an_answer_that_is_not_ended_is_cut() -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+    async with asyncio.timeout(10), served(serve) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HELLO)
+        whole = await reader.read()
+        writer.close()
+    assert whole.endswith(b"4\r\nhalf\r\n")

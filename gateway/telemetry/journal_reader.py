@@ -1,8 +1,8 @@
 """The request journal as it is read: by commands with or without a gateway, and by the gateway's own admin route."""
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,30 +51,32 @@ class JournalFileReader:
         return next(iter(self._rows("WHERE request_id = ? ORDER BY seq DESC LIMIT 1", request_id)), None)
 
     def sums(self, *, since_day: int) -> Sequence[DaySum]:
-        try:
-            if not is_there(self._path):
+        with self._opened() as journal:
+            if journal is None:
                 return ()
-            with closing(opened_to_read(self._path)) as connection:
-                layout = layout_of(connection, known=LAYOUTS)
-                if not layout:
-                    return ()
-                found = kept_sums(connection, since_day=since_day) if layout == LAYOUT else sums_of_rows(connection)
+            connection, layout = journal
+            found = kept_sums(connection, since_day=since_day) if layout == LAYOUT else sums_of_rows(connection)
             return tuple(one for one in found if one.day >= since_day)
-        except _UNREADABLE as exc:
-            raise self._unreadable(exc) from exc
 
     def _rows(self, clauses: str, *values: Any) -> tuple[RequestRecord, ...]:
+        with self._opened() as journal:
+            if journal is None:
+                return ()
+            connection, layout = journal
+            # The clauses are written above; what was asked for is only ever among the values.
+            select = f"SELECT {columns_of(layout)} FROM requests {clauses}"  # noqa: S608
+            return tuple(map(record_of, connection.execute(select, values).fetchall()))
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[sqlite3.Connection, int] | None]:
+        """The file, and the layout that it is in; ``None`` where there is none yet. Raises ``JournalUnreadable``."""
         try:
             if not is_there(self._path):
-                return ()
+                yield None
+                return
             with closing(opened_to_read(self._path)) as connection:
                 layout = layout_of(connection, known=LAYOUTS)
-                if not layout:
-                    return ()
-                # The clauses are written above; what was asked for is only ever among the values.
-                select = f"SELECT {columns_of(layout)} FROM requests {clauses}"  # noqa: S608
-                rows = connection.execute(select, values).fetchall()
-            return tuple(map(record_of, rows))
+                yield (connection, layout) if layout else None
         except _UNREADABLE as exc:
             raise self._unreadable(exc) from exc
 

@@ -23,5 +23,12 @@ def folder(tmp_path: Path, fake: FakeOllama) -> Path:
 
 
 @pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder of the commands to come."""
+    monkeypatch.setenv("ROLEGATE_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
 def rolegate(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return a_command(folder, capsys)

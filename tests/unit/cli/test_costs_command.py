@@ -31,12 +31,6 @@ CONFIGURATION = {
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ROLEGATE_STATE_DIR", str(tmp_path / "state"))
-    return tmp_path / "state"
-
-
-@pytest.fixture
 def rolegate(tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]) -> Rolegate:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "models.json").write_text(json.dumps(CONFIGURATION))

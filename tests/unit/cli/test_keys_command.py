@@ -26,12 +26,6 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ROLEGATE_STATE_DIR", str(tmp_path / "state"))
-    return tmp_path / "state"
-
-
-@pytest.fixture
 def rolegate(tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]) -> Rolegate:
     folder = tmp_path / "config"
     folder.mkdir()

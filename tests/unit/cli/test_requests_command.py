@@ -21,12 +21,6 @@ ANOTHER_DAY_S = 86_400 * 2
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ROLEGATE_STATE_DIR", str(tmp_path / "state"))
-    return tmp_path / "state"
-
-
-@pytest.fixture
 def rolegate(tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]) -> Rolegate:
     """Runs one command line on an empty configuration."""
     (tmp_path / "config").mkdir()

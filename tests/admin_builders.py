@@ -26,6 +26,7 @@ from gateway.compose.journal import journal_of, journal_reader_of
 from gateway.compose.keeping import live_keeping, live_resources
 from gateway.compose.parts import SystemClock
 from gateway.compose.profiles import ProfileDesk
+from gateway.compose.proof import own_identity
 from gateway.compose.role_desk import RoleDesk
 from gateway.compose.watching import Watch
 from gateway.compose.workspace import Options, Workspace
@@ -150,6 +151,7 @@ async def an_admin_gateway(
             loopback_only=loopback_only,
             state_folder=workspace.state_folder,
             guard=guard,
+            identity=own_identity(workspace),
             journal=journal,
             generations=log,
             profiles=ProfileDesk(workspace, active=lambda: controller.configuration.profile),

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 
-def a_certificate(cert: Path, key: Path, *, passphrase: bytes = b"") -> None:
-    """Write a self-signed one for ``gateway.lan``, and its key, locked with ``passphrase`` if there is one."""
+def a_certificate(cert: Path, key: Path, *, host: str = "gateway.lan", passphrase: bytes = b"") -> None:
+    """Write a self-signed one for ``host``, and its key, locked with ``passphrase`` if there is one."""
     secret = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.lan")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(tz=UTC)
     made = (
         x509.CertificateBuilder()
@@ -29,7 +29,7 @@ def a_certificate(cert: Path, key: Path, *, passphrase: bytes = b"") -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("gateway.lan")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(secret, hashes.SHA256())
     )

@@ -82,7 +82,9 @@ async def admin_of_models(
 @asynccontextmanager
 async def served(app: Starlette, *, port: int) -> AsyncIterator[None]:
     """``app`` on a port of this machine."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off", ws="none")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, interface="asgi3", log_config=None, lifespan="off", ws="none"
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):

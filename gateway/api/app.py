@@ -45,6 +45,7 @@ from gateway.relay.relay import Relay
 from gateway.runtime.controller import Controller
 from gateway.runtime.swap import Switchboard
 from gateway.telemetry.request_counts import RequestCounts
+from gateway.vault.identity import Identity
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def build_app(
     loopback_only: bool,
     state_folder: Path | None = None,
     guard: Guard | None = None,
+    identity: Identity | None = None,
     journal: Journal | None = None,
     counts: RequestCounts | None = None,
     journal_state: JournalState | None = None,
@@ -89,9 +91,9 @@ def build_app(
     more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
     """The whole application. ``loopback_only``: callers on this machine need no key, and their Host and Origin are checked.
-    ``guard`` knows the keys of all others; without one nobody else comes in. ``counts`` is told of every request by ``journal``;
-    where it is ``None``, they are counted before they go there. ``journal_state`` is how the writing goes. ``spending`` says what
-    clouds have cost. What else is ``None`` has no routes."""
+    ``guard`` knows the keys of all others; without one nobody else comes in. ``identity`` is what commands know the gateway by.
+    ``counts`` is told of every request by ``journal``; where it is ``None``, they are counted before they go there.
+    ``journal_state`` is how the writing goes. ``spending`` says what clouds have cost. What else is ``None`` has no routes."""
     keeper = guard or Guard(None)
     told = journal
     if counts is None:
@@ -108,7 +110,7 @@ def build_app(
         "/v1/messages": endpoint(Messages()),
     }
     models = Models(switchboard=switchboard)
-    health = Health(switchboard=switchboard)
+    health = Health(switchboard=switchboard, identity=identity)
     admin = Admin(
         controller=controller,
         switchboard=switchboard,

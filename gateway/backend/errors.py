@@ -14,10 +14,10 @@ from typing import Final
 
 import httpx
 
-from gateway.backend.reach import Forbidden
 from gateway.domain.complaint import Complaint, complaint, counted_tokens, failure_class
 from gateway.domain.failure import FailureClass
 from gateway.errors import RolegateError, UpstreamFailed
+from gateway.reach import Forbidden
 
 CERTAIN: Final = MappingProxyType(
     {

@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gateway.domain.address import PUBLIC_ONLY, Reach
+from gateway.domain.address import PUBLIC_ONLY, Reach, names_ollamas_cloud
+from gateway.reach import Forbidden
 
 AddressInfo = tuple[Any, ...]
 """Family, type, protocol, canonical name and address of a socket to be, as ``getaddrinfo`` gives them."""
@@ -15,10 +16,6 @@ MakeSocket = Callable[[AddressInfo], socket.socket]
 
 _reach: Final[ContextVar[Reach]] = ContextVar("reach", default=PUBLIC_ONLY)
 """That of the call under way. What LiteLLM asks for by itself (a picture that a prompt links to, say) has no other."""
-
-
-class Forbidden(ConnectionError):
-    """An address that nothing may be sent to; the text says which and why."""
 
 
 @contextmanager
@@ -32,12 +29,14 @@ def reaching(reach: Reach) -> Iterator[None]:
 
 
 def reach_of(api_base: object, *, local: bool) -> Reach:
-    """The reach of a deployment whose address is ``api_base``; public addresses only where it has none of its own."""
+    """The reach of a deployment whose address is ``api_base``; public addresses only where it has none of its own, and in
+    Ollama's cloud, of which nobody has one of their own."""
     if not isinstance(api_base, str):
         return PUBLIC_ONLY
     parts = urlsplit(api_base)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return Reach(host=(parts.hostname or "").lower(), port=port, local=local)
+    host = (parts.hostname or "").lower()
+    return Reach(host=host, port=port, local=local and not names_ollamas_cloud(host))
 
 
 def within_reach(build: Callable[[], MakeSocket | None]) -> Callable[[], MakeSocket]:

@@ -2,19 +2,23 @@
 
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from gateway.compose.asking import Credentials, gateway_status
+from gateway.compose.asking import Credentials, GatewaySaid, Trust, gateway_status
 from gateway.compose.certificate import certificate_trust
 from gateway.compose.client_keys import admin_key
+from gateway.compose.proof import has_proven_itself
 from gateway.compose.workspace import Workspace
 from gateway.config.load import merged_values
 from gateway.config.profiles import active
 from gateway.config.settings import SETTINGS
+from gateway.domain.address import names_loopback
 from gateway.errors import GatewayUnreachable, OtherGateway
 from gateway.file_errors import ConfigInvalid
 from gateway.files.atomic import sweep, write_atomically
@@ -77,28 +81,80 @@ async def any_gateway(workspace: Workspace) -> Running:
         url = _base(named)
         return await _found(url, workspace=workspace)
     url, left = likely_url(workspace), _left(workspace.state_folder / ADDRESS_FILE).get("url")
-    if isinstance(left, str) and left != url:
-        with suppress(GatewayUnreachable):
-            found = await _found(left, workspace=workspace)
-            # One that was killed leaves its address behind, and by now somebody else may listen there.
-            if not is_other(found, workspace=workspace) and found.keeps_state_in(workspace.state_folder):
-                return found
-    return await _found(url, workspace=workspace)
+    found = await _found_where_left(left, workspace=workspace) if isinstance(left, str) and left != url else None
+    return found or await _found(url, workspace=workspace)
+
+
+async def _found_where_left(url: str, *, workspace: Workspace) -> Running | None:
+    """The workspace's gateway at an address that one left: one that was killed leaves it behind, and by now somebody else may
+    listen there. Whoever has proven nothing and asks for a key is somebody else."""
+    try:
+        shown = await _shown(url, workspace=workspace)
+        try:
+            found = await _asked(url, shown=shown)
+        except GatewaySaid:
+            if shown.withheld:
+                return None
+            raise
+    except GatewayUnreachable:
+        return None
+    ours = not is_other(found, workspace=workspace) and found.keeps_state_in(workspace.state_folder)
+    return found if ours else None
 
 
 async def _found(url: str, *, workspace: Workspace) -> Running:
-    shown = credentials(workspace)
+    return await _asked(url, shown=await _shown(url, workspace=workspace))
+
+
+async def _asked(url: str, *, shown: Credentials) -> Running:
     return Running(url=url, status=await gateway_status(url, credentials=shown), credentials=shown)
 
 
-def credentials(workspace: Workspace) -> Credentials:
-    """What commands show a running gateway, and take for its certificate. Raises ``ConfigInvalid`` for a variable that should
-    hold the admin key, and does not."""
+async def _shown(url: str, *, workspace: Workspace) -> Credentials:
+    """What is shown at ``url``, and taken for its certificate: the admin key only where a person named the address, or a gateway
+    of this workspace has proven that it is there. The configured address, too, may be anybody's while no gateway runs. Raises
+    ``GatewayUnreachable``, and ``ConfigInvalid`` for a variable that should hold the admin key, and does not."""
+    shown = Credentials(key=admin_key(workspace.environment), trust=_trust(url, workspace=workspace))
+    if shown.key is None or workspace.options.url is not None:
+        return shown
+    if await has_proven_itself(url, workspace=workspace, trust=shown.trust):
+        return shown
+    return replace(shown, key=None, withheld=_withheld(url, workspace=workspace))
+
+
+def _withheld(url: str, *, workspace: Workspace) -> str:
+    return (
+        f"the admin key was not shown: what answers at {url} has not proven that it goes by {workspace.config_folder} and"
+        f" {workspace.state_folder}; if it is yours, name it with --url"
+    )
+
+
+def _trust(url: str, *, workspace: Workspace) -> tuple[Trust, ...]:
+    """Whose certificates are taken for those of a gateway at ``url``: at this workspace's own address its own alone, for whatever
+    name; at another that one, and all that the system trusts."""
     try:
         tls_cert = workspace.configuration().gateway.tls_cert
     except ConfigInvalid:
         tls_cert = str(_setting("tls_cert", workspace=workspace))
-    return Credentials(key=admin_key(workspace.environment), trust=certificate_trust(tls_cert))
+    own = certificate_trust(tls_cert)
+    if not url.startswith("https:") or _is_own_host(url, workspace=workspace):
+        return (own,)
+    system = ssl.create_default_context()
+    return (system,) if own is True else (own, system)
+
+
+def _is_own_host(url: str, *, workspace: Workspace) -> bool:
+    host = _host(url)
+    left = _left(workspace.state_folder / ADDRESS_FILE).get("url")
+    own = {_host(likely_url(workspace)), _host(left) if isinstance(left, str) else ""}
+    return names_loopback(host) or host in own
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_other(found: Running, *, workspace: Workspace) -> bool:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.compose.parts import Endpoints, Parts, SystemClock
+from gateway.compose.spending import spending_here
 from gateway.compose.workspace import Workspace
 from gateway.config.consistency import written_references
 from gateway.config.settings import Configuration
 from gateway.domain.candidates import Directory
 from gateway.domain.model import Lane, Model, Provider, ProviderKind, parse_reference
 from gateway.domain.plan import Deployment, Plan, RolePlan
-from gateway.domain.ports import CompletionBackend, Discovery, ProviderState
+from gateway.domain.ports import CompletionBackend, Discovery, Journal, ProviderState
 from gateway.domain.role import Role, Task
 from gateway.domain.selection import select
 from gateway.errors import ProviderDown, ProviderFailed, RolegateError
@@ -140,8 +141,16 @@ async def _completion(provider: Provider, *, workspace: Workspace, parts: Parts,
     began_s = time.monotonic()
     try:
         deployment = _deployment(model, workspace=workspace, discovery=discovery)
-        async with asyncio.timeout(COMPLETION_S):
-            usage = await _one_token(deployment, workspace=workspace, parts=parts, discovery=discovery)
+        async with AsyncExitStack() as opened:
+            spending = None
+            if deployment.cloud:
+                spending = await opened.enter_async_context(spending_here(workspace, parts))
+                if why := spending.closed(provider.name):
+                    return Check(name="completion", ok=None, told=f"{model.ref} is not asked: {why}")
+            async with asyncio.timeout(COMPLETION_S):
+                usage = await _one_token(
+                    deployment, workspace=workspace, parts=parts, discovery=discovery, journal=spending
+                )
     except TimeoutError:
         return Check(name="completion", ok=False, told=f"{model.ref} gave no token within {COMPLETION_S:g} s")
     except RolegateError as error:
@@ -178,11 +187,12 @@ def _deployment(model: Model, *, workspace: Workspace, discovery: Discovery) -> 
 
 
 async def _one_token(
-    deployment: Deployment, *, workspace: Workspace, parts: Parts, discovery: Discovery
+    deployment: Deployment, *, workspace: Workspace, parts: Parts, discovery: Discovery, journal: Journal | None
 ) -> Mapping[str, object] | None:
     """The token counts of the answer, where the provider gave them. Raises what requests are answered with."""
     # What serves requests is imported by who serves one.
     from gateway.compose.backends import Backends
+    from gateway.compose.own_questions import ask_unasked
     from gateway.relay.breaker import Breakers
     from gateway.relay.connections import Connections
     from gateway.relay.litellm_lane import LiteLLMLane
@@ -191,7 +201,6 @@ async def _one_token(
     from gateway.relay.relay import Relay
     from gateway.relay.request import ChatRequest
     from gateway.relay.route import Route
-    from gateway.relay.wire import ChatWire
 
     role = RolePlan(role=_ROLE, task=Task.CHAT, deployments=(deployment,))
     clock = SystemClock()
@@ -212,16 +221,19 @@ async def _one_token(
             breakers=Breakers(),
         )
         opened.push_async_callback(relay.close)
-        answer = await relay.answer(
-            inquiry=ChatRequest.parse(_REQUEST),
-            wire=ChatWire(include_usage=False),
+        answer = await ask_unasked(
+            relay,
+            question=ChatRequest.parse(_REQUEST),
             route=Route(
                 plan=role,
                 providers={state.provider.name: state.provider for state in discovery.providers},
                 generation=0,
                 backend=backend,
             ),
-            request_id="test",
+            role=str(deployment.ref),
+            word="test",
+            journal=journal,
+            clock=clock,
         )
         return answer.usage
 

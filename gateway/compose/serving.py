@@ -35,6 +35,7 @@ from gateway.compose.keeping import live_keeping, live_resources
 from gateway.compose.listening import MAX_CONNECTIONS, Server, bind, loop_factory, make_room
 from gateway.compose.parts import Parts, SystemClock, missing_models
 from gateway.compose.profiles import ProfileDesk
+from gateway.compose.proof import own_identity
 from gateway.compose.role_desk import RoleDesk
 from gateway.compose.spending import spending_of
 from gateway.compose.watching import Watch
@@ -191,7 +192,7 @@ class _Serving:
         )
         reader = journal_reader_of(self._workspace.state_folder)
         spending = await spending_of(parts, journal=self._counts, reader=reader, clock=self._clock)
-        canary.gate = spending
+        canary.purse = spending
         relay = canary.relay = self._relay(
             parts, following=following, ollama=ollama, observer=controller, gate=spending
         )
@@ -236,6 +237,7 @@ class _Serving:
             loopback_only=is_loopback_host(settings.host),
             state_folder=self._workspace.state_folder,
             guard=Guard(self._client_keys, clock=self._clock),
+            identity=own_identity(self._workspace),
             journal=spending,
             counts=self._counts,
             journal_state=self._journal,
@@ -407,7 +409,8 @@ def _free_models(generation: Generation) -> frozenset[Deployment]:
         one
         for plan in generation.roles.values()
         for one in plan.deployments
-        if one.ref.provider in engines or (one.ref in loaded and loaded[one.ref] == one.context_tokens)
+        if not one.cloud
+        and (one.ref.provider in engines or (one.ref in loaded and loaded[one.ref] == one.context_tokens))
     )
 
 

@@ -5,26 +5,32 @@ What a name leads to is only known when a connection is made, and is checked the
 
 from collections.abc import Iterator, Mapping
 from typing import Final
-from unicodedata import normalize
 from urllib.parse import urlsplit
 
 from gateway.config.consistency import Finding
 from gateway.config.fields import is_url
 from gateway.config.wording import quoted
-from gateway.domain.address import is_odd_number, kind_of, names_loopback
+from gateway.domain.address import is_odd_number, kind_of, names_loopback, names_ollamas_cloud, usual_form
 
 _HTTPS: Final = "https://, or plain http:// to this machine (127.0.0.1, [::1] or localhost)"
 _PUBLIC: Final = "a public address, or a name of one"
+_UNENCRYPTED: Final = "keys and prompts would go unencrypted"
 _OWN: Final = "a server on your own network is a local provider: local_providers, kind openai"
 
 
 def outgoing_findings(values: Mapping[str, object]) -> Iterator[Finding]:
-    """Every ``api_endpoint`` of merged ``values`` that no key may be sent to."""
+    """Every ``api_endpoint`` of merged ``values`` that no key may be sent to, and every ``url`` of a local provider that is at a
+    cloud after all, and unencrypted."""
     providers = values.get("cloud_providers")
     for name, entry in providers.items() if isinstance(providers, Mapping) else ():
         endpoint = entry.get("api_endpoint") if isinstance(entry, Mapping) else None
         if isinstance(endpoint, str) and is_url(endpoint):
             yield from _endpoint(("cloud_providers", name, "api_endpoint"), endpoint)
+    providers = values.get("local_providers")
+    for name, entry in providers.items() if isinstance(providers, Mapping) else ():
+        url = entry.get("url") if isinstance(entry, Mapping) else None
+        if isinstance(url, str) and is_url(url):
+            yield from _own_server(("local_providers", name, "url"), url)
 
 
 def _endpoint(path: tuple[str, ...], endpoint: str) -> Iterator[Finding]:
@@ -32,8 +38,7 @@ def _endpoint(path: tuple[str, ...], endpoint: str) -> Iterator[Finding]:
     host = parts.hostname or ""
     if names_loopback(host):
         return
-    # Other characters than people type are looked up as those that they look like.
-    usual = normalize("NFKC", host).replace("\u3002", ".")
+    usual = usual_form(host)
     if is_odd_number(usual) or "%" in host or (usual != host and kind_of(usual) != "no address"):
         yield Finding(path=path, found=quoted(endpoint), allowed="a host's name, or its address in the usual form")
         return
@@ -41,4 +46,10 @@ def _endpoint(path: tuple[str, ...], endpoint: str) -> Iterator[Finding]:
     if kind not in ("", "no address"):
         yield Finding(path=path, found=f"{quoted(endpoint)}, {kind}", allowed=_PUBLIC, hint=_OWN)
     elif parts.scheme != "https":
-        yield Finding(path=path, found=quoted(endpoint), allowed=_HTTPS, hint="keys and prompts would go unencrypted")
+        yield Finding(path=path, found=quoted(endpoint), allowed=_HTTPS, hint=_UNENCRYPTED)
+
+
+def _own_server(path: tuple[str, ...], url: str) -> Iterator[Finding]:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and names_ollamas_cloud(parts.hostname or ""):
+        yield Finding(path=path, found=quoted(url), allowed="https:// to Ollama's cloud", hint=_UNENCRYPTED)

@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import dataclass
 from typing import Final
+from unicodedata import normalize
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -15,6 +16,7 @@ _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")
 """IPv4 addresses as IPv6 wrote them once."""
 _LOW_32: Final = 0xFFFF_FFFF
+_OLLAMAS_CLOUD: Final = "ollama.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,17 @@ def names_loopback(host: str) -> bool:
     """Whether a host, as written, can only be this machine: ``localhost``, or a loopback address."""
     name = host.lower().rstrip(".")
     return name == "localhost" or name.endswith(".localhost") or kind_of(host) == "a loopback address"
+
+
+def usual_form(host: str) -> str:
+    """``host`` as it is looked up: other characters than people type stand for those that they look like."""
+    return normalize("NFKC", host).replace("\u3002", ".")
+
+
+def names_ollamas_cloud(host: str) -> bool:
+    """Whether a host, as written, is Ollama's own cloud: nobody has a server of their own there, whatever they declare."""
+    name = usual_form(host).lower().rstrip(".")
+    return name == _OLLAMAS_CLOUD or name.endswith(f".{_OLLAMAS_CLOUD}")
 
 
 def is_odd_number(host: str) -> bool:

@@ -16,6 +16,8 @@ from gateway.domain.model import Provider
 from gateway.domain.ports import KeySource
 from gateway.domain.secret import Secret
 from gateway.errors import ProviderDown, ProviderFailed
+from gateway.reach import Forbidden
+from gateway.registry.cloud_transport import transport_to
 
 BODY_LIMIT_BYTES: Final = 32 << 20
 """The largest answer that is read: no list of models and no model's metadata is near it."""
@@ -93,7 +95,9 @@ class Fetcher:
         return text.replace(self._key.reveal(), MASK) if self._key else text
 
     def _down(self, error: httpx.TransportError) -> ProviderDown:
-        return ProviderDown(f"{place(self._provider)} does not answer: {_reason(error)}", provider=self._provider.name)
+        forbidden = next((one for one in _causes(error) if isinstance(one, Forbidden)), None)
+        told = f"does not answer: {_reason(error)}" if forbidden is None else f"is not asked: {forbidden}"
+        return ProviderDown(f"{place(self._provider)} {told}", provider=self._provider.name)
 
 
 def bearer(key: Secret) -> Mapping[str, str]:
@@ -107,14 +111,12 @@ async def fetcher(
 ) -> AsyncIterator[Fetcher]:
     """A ``Fetcher`` with its connections, closed at the end. Deadlines are its user's. ``shown`` makes the headers of a key."""
     key = keys.key(provider.name) if keys is not None else None
-    # Loading the certificate store takes tens of milliseconds, which plain http need not pay.
-    secure = (provider.url or "").startswith("https:")
     async with httpx.AsyncClient(
         headers=dict(shown(key)) if key else None,
         timeout=BACKSTOP_S,
         trust_env=False,
         follow_redirects=False,
-        verify=secure,
+        transport=transport_to(provider),
     ) as client:
         yield Fetcher(provider=provider, client=client, key=key)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.domain.address import names_ollamas_cloud
 from gateway.domain.model import Residency, ollama_name
 from gateway.registry import tolerant
 from gateway.registry.description import Description, parse_listed
@@ -91,8 +92,7 @@ def names_cloud(name: str) -> bool:
 
 def is_ollamas_cloud(url: str | None) -> bool:
     """Whether a provider's address is Ollama's own cloud: whatever is served there is not on the operator's machines."""
-    host = urlsplit(url or "").hostname or ""
-    return host == "ollama.com" or host.endswith(".ollama.com")
+    return names_ollamas_cloud(urlsplit(url or "").hostname or "")
 
 
 def remote_warnings(name: str, *descriptions: Description) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import httpx
 from gateway.domain.model import Provider
 from gateway.domain.ports import KeySource
 from gateway.errors import ProviderFailed
+from gateway.registry.cloud_transport import transport_to
 from gateway.registry.fetch import Fetcher
 
 CONNECT_S: Final = 5.0
@@ -77,7 +78,7 @@ async def talk(*, provider: Provider, keys: KeySource | None) -> AsyncIterator[T
         timeout=httpx.Timeout(None, connect=CONNECT_S),
         trust_env=False,
         follow_redirects=False,
-        verify=(provider.url or "").startswith("https:"),
+        transport=transport_to(provider),
     ) as client:
         yield Talk(provider=provider, client=client, key=key)
 

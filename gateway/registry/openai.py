@@ -14,6 +14,7 @@ from gateway.registry import tolerant
 from gateway.registry.enrich import Enricher, Found, reported
 from gateway.registry.fetch import fetcher, place
 from gateway.registry.file_types import file_type
+from gateway.registry.ollama_listing import is_ollamas_cloud
 
 ANSWER_S: Final = 1.8
 """One look at a server ends within this time, whatever it does."""
@@ -97,7 +98,7 @@ class OpenAISource:
         return Found(
             provider=self._provider,
             name=name,
-            cloud=False,
+            cloud=is_ollamas_cloud(self._provider.url),
             chats=_chats(name, abilities),
             embeds=None if abilities is None else "embedding" in abilities,
             identity=ModelIdentity(name=name, parameter_count=parameters, quantization=quantization),

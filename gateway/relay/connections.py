@@ -13,15 +13,16 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
+from gateway.domain.address import names_ollamas_cloud
 from gateway.domain.failure import FailureClass
 from gateway.domain.ports import Clock
 from gateway.domain.secret import Secret
 from gateway.errors import UpstreamFailed
+from gateway.reach import Forbidden, permitted_addresses
 from gateway.relay.classify import classify, retry_after
 from gateway.relay.http_connection import HttpConnection, HttpResponse, NotHttp
 from gateway.relay.lane import FailedAfterResend
 from gateway.relay.outbox import FEW, Outbox
-from gateway.relay.reach import Forbidden, permitted_addresses
 
 KEEPALIVE_S: Final = 4.0
 """Idle connections are dropped before the common servers drop them (5 s), so a request never meets one just closed."""
@@ -155,7 +156,7 @@ class Connections:
         """A new connection to the server of ``url``. Raises ``OSError``, ``TimeoutError`` after ``connect_s``."""
         origin = self._target(url).origin
         async with asyncio.timeout(connect_s):
-            if self._for_clouds:
+            if self._for_clouds or names_ollamas_cloud(origin.host):
                 connection = await self._cloud_connection(origin)
             else:
                 connection = await self._connection(origin, host=origin.host)

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -17,9 +19,18 @@ from fakes.ollama import FakeOllama
 from fakes.upstream import FakeUpstream
 from gateway.backend.library import load_library
 from gateway.backend.router import LiteLLMBackend
-from gateway.domain.model import Lane, ModelRef, ProviderKind
-from gateway.errors import RequestFailed, UpstreamFailed
+from gateway.catalog.scores import ScoreTable
+from gateway.domain.model import Lane, ModelRef, Provider, ProviderKind
+from gateway.domain.ports import ModelSource
+from gateway.errors import ProviderDown, ProviderFailed, RequestFailed, UpstreamFailed
+from gateway.registry.cache import CapabilityCache
+from gateway.registry.cloud_listing import listing
+from gateway.registry.enrich import Enricher
+from gateway.registry.ollama import OllamaSource
+from gateway.registry.ollama_keeping import OllamaKeeper
+from gateway.registry.openai import OpenAISource
 from gateway.relay.connections import Connections
+from gateway.relay.ollama_wire import load_options
 from gateway.relay.route import Route
 from gateway.rendering.render import render
 from gateway.rendering.templates import Templates
@@ -162,6 +173,45 @@ async def test_a_clouds_name_that_leads_elsewhere_is_not_followed(address: str, 
     assert trap.connections == 0
 
 
+async def listed(url: str) -> str:
+    """Why a cloud is not asked for its models."""
+    with pytest.raises(ProviderFailed) as failed:
+        await listing(a_cloud_provider("openai", url=url), keys=KnownKeys(), models=[])
+    return failed.value.message
+
+
+@pytest.mark.parametrize("address", FORBIDDEN_ADDRESSES.values(), ids=FORBIDDEN_ADDRESSES.keys())
+async def test_a_clouds_name_that_leads_elsewhere_is_not_asked_for_its_models(
+    address: str, trap: Trap, lookups: Lookups
+) -> None:
+    lookups[NAME] = [address]
+    url = f"https://{NAME}:{trap.port}/v1"
+    message = await listed(url)
+    assert message.startswith(f"openai at {url} is not asked: {address} is a")
+    assert message.endswith(" address, and a cloud provider is looked for at public addresses only")
+    assert trap.connections == 0
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS.values(), ids=ODD_HOSTS.keys())
+async def test_an_address_in_an_odd_form_is_not_asked_for_its_models(host: str, trap: Trap, lookups: Lookups) -> None:
+    message = await listed(f"https://{host}:{trap.port}/v1")
+    # What is written like four numbers and is none is refused by httpx itself.
+    assert "is looked for at public addresses only" in message or "Invalid IPv4 address" in message
+    assert trap.connections == 0
+
+
+async def test_a_list_of_models_comes_over_https_from_the_address_that_was_judged(
+    trap: Trap, lookups: Lookups, refused_connections: list[str]
+) -> None:
+    lookups[NAME] = [PUBLIC, "127.0.0.1"]
+    message = await listed(f"http://{NAME}:{trap.port}/v1")
+    assert message.endswith("is not asked: a cloud provider is asked over https only, unless it is on this machine")
+    assert " does not answer: " in await listed(f"https://{NAME}:{trap.port}/v1")
+    assert set(refused_connections) == {PUBLIC}, "the address that was judged is the one connected to"
+    refused_connections.clear()
+    assert trap.connections == 0
+
+
 @pytest.mark.parametrize("host", ODD_HOSTS.values(), ids=ODD_HOSTS.keys())
 async def test_an_address_in_an_odd_form_is_the_address_that_it_is(host: str, trap: Trap, lookups: Lookups) -> None:
     url = f"https://{host}:{trap.port}"
@@ -205,18 +255,107 @@ async def test_a_stand_in_on_this_machine_has_the_port_that_was_declared_and_no_
     assert trap.connections == 0
 
 
+OLLAMAS_CLOUD: Final = ("ollama.com", "api.ollama.com", "api.OLLAMA.com", "ollama.com.")
+
+
+def ollama_at(host: str, *, port: int, scheme: str = "https") -> Provider:
+    return a_provider("ollama", url=f"{scheme}://{host}:{port}", on_this_host=False)
+
+
+async def asked_on_the_ollama_lane(provider: Provider) -> str:
+    """What became of a request to a model there."""
+    deployment = a_deployment("ollama:gpt-oss:120b", cloud=True)
+    route = Route(plan=a_role_plan("planner", deployment), providers={"ollama": provider}, generation=1, backend=None)
+    async with a_relay() as relay:
+        with pytest.raises(RequestFailed) as caught:
+            await ask(relay, route)
+    return caught.value.message
+
+
+async def looked_at(source: ModelSource) -> str:
+    """What discovery says of a provider that has to be down."""
+    state, models = await source.discover()
+    assert (state.up, list(models)) == (False, [])
+    return state.error
+
+
+def an_enricher() -> Enricher:
+    return Enricher(declared={}, providers=["ollama"], scores=ScoreTable.load())
+
+
+@pytest.mark.parametrize("host", OLLAMAS_CLOUD)
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "64:ff9b::7f00:1"])
+async def test_ollamas_cloud_is_looked_for_where_clouds_are_whoever_asks_it(
+    host: str, address: str, trap: Trap, lookups: Lookups, tmp_path: Path
+) -> None:
+    lookups |= {name: [address] for name in OLLAMAS_CLOUD}
+    provider = ollama_at(host, port=trap.port)
+    cache = CapabilityCache(path=tmp_path / "registry.sqlite")
+    keeper = OllamaKeeper(provider=provider, load_options=load_options)
+    told = [
+        await asked_on_the_ollama_lane(provider),
+        await looked_at(OllamaSource(provider=provider, cache=cache, enricher=an_enricher())),
+        await looked_at(OpenAISource(provider=replace(provider, kind=ProviderKind.OPENAI), enricher=an_enricher())),
+    ]
+    with pytest.raises(ProviderDown) as down:
+        await keeper.held()
+    for message in (*told, down.value.message):
+        assert f"{address} is a" in message
+        assert "address, and a cloud provider is looked for at public addresses only" in message
+    assert trap.connections == 0
+
+
+async def test_ollamas_cloud_is_asked_over_https_only(trap: Trap, lookups: Lookups, tmp_path: Path) -> None:
+    lookups["ollama.com"] = [PUBLIC]
+    provider = ollama_at("ollama.com", port=trap.port, scheme="http")
+    source = OllamaSource(
+        provider=provider, cache=CapabilityCache(path=tmp_path / "registry.sqlite"), enricher=an_enricher()
+    )
+    for told in (await asked_on_the_ollama_lane(provider), await looked_at(source)):
+        assert "a cloud provider is asked over https only, unless it is on this machine" in told
+
+
+async def test_ollamas_cloud_is_no_server_of_the_operators_own_on_the_litellm_lane(
+    trap: Trap, lookups: Lookups
+) -> None:
+    lookups["ollama.com"] = ["127.0.0.1"]
+    ref = ModelRef(provider="lab", name="gpt-4o-mini")
+    backend = an_own_server(f"https://ollama.com:{trap.port}/v1", ref=ref)
+    with pytest.raises(UpstreamFailed, match=r"no connection: 127\.0\.0\.1 is a loopback address"):
+        await chunks(backend, HELLO, role="planner", ref=ref)
+    await backend.close()
+    assert trap.connections == 0
+
+
+async def test_an_ollama_of_the_operators_own_may_be_anywhere(lookups: Lookups, tmp_path: Path) -> None:
+    lookups["lab.local"] = ["127.0.0.1"]
+    async with FakeOllama(models=["llama3.1:8b"]) as ollama, a_relay() as relay:
+        url = ollama.url.replace("127.0.0.1", "lab.local")
+        await ask(relay, a_route(a_deployment("ollama:llama3.1:8b"), urls={"ollama": url}))
+        provider = a_provider("ollama", url=url)
+        cache = CapabilityCache(path=tmp_path / "registry.sqlite")
+        state, _ = await OllamaSource(provider=provider, cache=cache, enricher=an_enricher()).discover()
+        assert state.up
+        assert len(await OllamaKeeper(provider=provider, load_options=load_options).held()) == 1
+
+
+def an_own_server(url: str, *, ref: ModelRef) -> LiteLLMBackend:
+    """The litellm lane to a server that the operator declared as their own."""
+    config = render(
+        plan=a_plan(a_role_plan("planner", local_deployment(str(ref), lane=Lane.LITELLM))),
+        providers={ref.provider: a_provider(ref.provider, kind=ProviderKind.OPENAI, url=url, litellm_name="openai")},
+        templates=Templates.load(ROUTER_TEMPLATES),
+        gateway_url="http://127.0.0.1:4000",
+    )
+    return LiteLLMBackend.build(config, keys=KnownKeys())
+
+
 async def test_a_server_of_the_operators_own_may_be_anywhere(lookups: Lookups) -> None:
     lookups["lab.test"] = ["127.0.0.1"]
     ref = ModelRef(provider="lab", name="gpt-4o-mini")
     async with FakeUpstream() as upstream:
         url = upstream.base_url.replace("127.0.0.1", "lab.test")
-        config = render(
-            plan=a_plan(a_role_plan("planner", local_deployment(str(ref), lane=Lane.LITELLM))),
-            providers={"lab": a_provider("lab", kind=ProviderKind.OPENAI, url=url, litellm_name="openai")},
-            templates=Templates.load(ROUTER_TEMPLATES),
-            gateway_url="http://127.0.0.1:4000",
-        )
-        backend = LiteLLMBackend.build(config, keys=KnownKeys())
+        backend = an_own_server(url, ref=ref)
         assert await chunks(backend, HELLO, role="planner", ref=ref)
         await backend.close()
 
@@ -244,6 +383,16 @@ async def test_a_redirect_is_not_followed_on_the_ollama_lane(status: int, trap: 
         with pytest.raises(RequestFailed):
             await ask(relay, route)
         assert ollama.requests
+    assert trap.connections == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_for_a_list_of_models(status: int, trap: Trap) -> None:
+    async with FakeUpstream(key=KEY) as upstream:
+        elsewhere = f"http://127.0.0.1:{trap.port}/"
+        upstream.fail(faults.status(status, "", location=elsewhere))
+        message = await listed(upstream.base_url)
+    assert message.endswith(f"answers /models with a redirect to {elsewhere}, which is not followed")
     assert trap.connections == 0
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from fakes import faults
-from fakes.upstream import FakeUpstream
+from fakes.upstream import FakeUpstream, UpstreamModel
 from gateway.files.atomic import write_atomically
 from gateway_process import GatewayProcess
 
@@ -133,6 +133,45 @@ async def test_a_cloud_over_its_budget_is_asked_for_no_canary_either_and_holds_u
         refused = await ask(gateway, model="critic")
         assert "the daily budget of openai is used up" in refused.json()["error"]["message"]
     assert len(upstream.requests_to("/v1/chat/completions")) == 1
+
+
+async def test_a_canarys_token_is_paid_for_and_the_next_is_not_asked_for_where_that_used_up_the_budget(
+    tmp_path: Path, lab: FakeUpstream, upstream: FakeUpstream
+) -> None:
+    models = dict.fromkeys(("gpt-4o-mini", "gpt-4o", "gpt-4.1"), DECLARED)
+    upstream.models |= {name: UpstreamModel(name=name) for name in models}
+    before = {
+        **configuration(lab, upstream, budget={"daily_usd": 0.5}, models=models),
+        "selection": {"canary": "generate"},
+    }
+
+    def with_role(role: str, model: str, config: dict[str, Any]) -> dict[str, Any]:
+        added = {role: {"cloud_fallback": f"openai:{model}", "discover": False}}
+        return {**config, "role_mappings": {**config["role_mappings"], **added}}
+
+    first = with_role("critic", "gpt-4o", before)
+    second = with_role("writer", "gpt-4.1", first)
+    environment = {"OPENAI_API_KEY": KEY}
+    async with GatewayProcess(tmp_path, before, "--hot-swap", environment=environment) as gateway:
+        for config in (first, second):
+            write_atomically(tmp_path / "config" / "models.json", json.dumps(config).encode())
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+                assert (await client.post(f"{gateway.url}/admin/v1/reload")).status_code == 200
+        (spending,) = (await told(gateway, "status"))["spending"]
+        (row,) = await kept_requests(gateway)
+        assert (await told(gateway, "status"))["cloud"]["requests"] == 1
+        await gateway.logged("no canary was asked for")
+    usage = row["prompt_tokens"] * 0.1 + row["completion_tokens"] * 0.2
+    assert (row["endpoint"], row["role"], row["model"], row["cloud"]) == ("canary", "critic", "openai:gpt-4o", True)
+    assert row["cost_usd"] == round(usage, 9) == spending["today_usd"]
+    assert spending["closed"].startswith("the daily budget of openai is used up: ")
+    assert [one.model for one in upstream.requests_to("/v1/chat/completions")] == ["gpt-4o"]
+
+
+async def kept_requests(gateway: GatewayProcess) -> Any:
+    """By the admin route, which waits for what is not written yet."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(f"{gateway.url}/admin/v1/requests")).json()["requests"]
 
 
 async def test_what_has_no_known_price_is_said_where_a_budget_cannot_count_it(

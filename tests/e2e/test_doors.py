@@ -1,6 +1,7 @@
 """A gateway that listens for others: who gets in, over real connections, and what its own commands see."""
 
 import json
+import signal
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +11,15 @@ import httpx
 import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, AuthenticationError, PermissionDeniedError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from certificates import a_certificate
 from fakes.ollama import FakeOllama
 from gateway_process import GatewayProcess
+from keeping_builders import served
 
 ADMIN = "an-admin-key-of-a-container"
 ASK: Any = [{"role": "user", "content": "Say hello."}]
@@ -106,6 +112,28 @@ async def test_a_command_without_the_admin_key_is_told_what_it_lacks(tmp_path: P
         gateway._environment["ROLEGATE_ADMIN_KEY"] = json.loads(admin)["text"]
         assert (await gateway.rolegate("status", "--json")).code == 0
         assert (await gateway.rolegate("models", "load", "llama3.1:8b", "--json")).code == 0
+
+
+async def test_after_a_kill_whoever_listens_at_its_address_is_not_shown_the_admin_key(
+    tmp_path: Path, ollama: FakeOllama
+) -> None:
+    shown: list[str] = []
+
+    async def refused(request: Request) -> JSONResponse:
+        shown.extend(request.headers.values())
+        asks = {"error": {"message": "a key is needed", "code": "invalid_api_key"}}
+        return JSONResponse(asks, status_code=401)
+
+    variables = {"ROLEGATE_CLIENT_KEY": "a-client-key-of-a-container", "ROLEGATE_ADMIN_KEY": ADMIN}
+    async with GatewayProcess(tmp_path, config(ollama), "--host", "0.0.0.0", environment=variables) as gateway:
+        assert (await gateway.rolegate("status")).code == 0
+        await gateway.end(signal.SIGKILL)
+        async with served(Starlette(routes=[Route("/{path:path}", refused)]), port=gateway.port):
+            left = await gateway.rolegate("status")
+            named = await gateway.rolegate("status", "--url", gateway.url)
+    assert (left.code, named.code) == (2, 2)
+    assert "the admin key was not shown: what answers at " in left.err
+    assert [one for one in shown if ADMIN in one] == [f"Bearer {ADMIN}"], "only where a person names the address"
 
 
 async def test_it_speaks_tls_with_the_certificate_it_is_given_and_its_commands_know_it(

@@ -266,3 +266,53 @@ async def test_one_token_is_asked_for_where_consent_allows_it(
         6, "openai:gpt-4o-mini cannot be asked: selection.cloud_fallback is false",
     )  # fmt: skip
     assert [one.path for one in cloud.requests] == ["/v1/models"]
+
+
+async def test_the_token_that_a_test_asks_for_is_paid_for_and_none_is_asked_for_over_the_budget(
+    rolegate: Run, folder: Path, cloud: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    price = {"input_usd_per_mtok": 100_000, "output_usd_per_mtok": 200_000}
+    mine = {
+        "cloud_providers": {
+            "openai": {"lane": "openai", "budget": {"daily_usd": 0.5}, "models": {"gpt-4o-mini": price}}
+        }
+    }
+    (folder / "user_models.json").write_text(json.dumps(mine), encoding="utf-8")
+    ran = await rolegate("providers", "test", "openai", "--complete", "--json")
+    assert (ran.code, ran.json["providers"][0]["checks"][-1]["ok"]) == (0, True)
+    (row,) = (await rolegate("requests", "--json")).json["requests"]
+    assert (row["id"], row["endpoint"], row["role"], row["model"]) == ("test", "test", GPT, GPT)
+    assert row["cost_usd"] == round(row["prompt_tokens"] * 0.1 + row["completion_tokens"] * 0.2, 9) > 0.5
+    (line,) = (await rolegate("costs", "--by", "provider", "--json")).json["costs"]
+    assert (line["provider"], line["cost_usd"]) == ("openai", round(row["cost_usd"], 6))
+    again = await rolegate("providers", "test", "openai", "--complete", "--json")
+    last = again.json["providers"][0]["checks"][-1]
+    assert (again.code, last["check"], last["ok"]) == (0, "completion", None)
+    assert last["told"] == (
+        f"openai:gpt-4o-mini is not asked: the daily budget of openai is used up: ${row['cost_usd']:.2f} of $0.50"
+        " (until midnight UTC; cloud_providers.openai.budget.daily_usd)"
+    )
+    assert len([one for one in cloud.requests if one.path == "/v1/chat/completions"]) == 1
+
+
+async def test_the_token_of_a_local_model_is_in_no_journal(rolegate: Run) -> None:
+    ran = await rolegate("providers", "test", "ollama", "--complete", "--json")
+    assert ran.json["providers"][0]["checks"][-1]["ok"] is True
+    assert (await rolegate("requests", "--json")).json["requests"] == []
+
+
+async def test_where_what_was_spent_cannot_be_read_no_token_is_asked_for(
+    rolegate: Run, folder: Path, cloud: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    mine = {"cloud_providers": {"openai": {"lane": "openai", "budget": {"daily_usd": 0.5}}}}
+    (folder / "user_models.json").write_text(json.dumps(mine), encoding="utf-8")
+    state = Path.home() / ".local" / "state" / "rolegate"
+    state.mkdir(parents=True)
+    (state / "journal.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 40)
+    ran = await rolegate("providers", "test", "openai", "--complete", "--json")
+    assert ran.json["providers"][0]["checks"][-1]["told"].startswith(
+        "openai:gpt-4o-mini is not asked: the budget of openai cannot be counted: "
+    )
+    assert [one.path for one in cloud.requests] == ["/v1/models"]

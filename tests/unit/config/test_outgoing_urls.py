@@ -111,3 +111,17 @@ def test_an_address_that_is_not_public_is_refused(endpoint: str, kind: str) -> N
 def test_an_address_in_an_odd_form_is_refused(endpoint: str) -> None:
     told = found(endpoint)
     assert [one[1:] for one in told] == [(USUAL, "")]
+
+
+@pytest.mark.parametrize("url", ["http://ollama.com", "http://api.OLLAMA.com.:80/v1", "http://\uff4fllama.com"])
+def test_ollamas_cloud_is_no_server_of_ones_own(url: str) -> None:
+    (told,) = outgoing_findings({"local_providers": {"theirs": {"url": url}}})
+    assert (told.path, told.found) == (("local_providers", "theirs", "url"), f'"{url}"')
+    assert (told.allowed, told.hint) == ("https:// to Ollama's cloud", "keys and prompts would go unencrypted")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://ollama.com", "http://10.0.0.5:11434", "http://ollama.lan:11434", "http://ollama:11434", 7, None]
+)
+def test_a_server_of_ones_own_may_be_anywhere(url: object) -> None:
+    assert list(outgoing_findings({"local_providers": {"mine": {"url": url}}})) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.domain.address import PUBLIC_ONLY, Reach, is_odd_number, kind_of, names_loopback
+from gateway.domain.address import PUBLIC_ONLY, Reach, is_odd_number, kind_of, names_loopback, names_ollamas_cloud
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,16 @@ def test_some_hosts_can_only_be_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost.example", "127.0.0.1.nip.io", "127.1", "10.0.0.1", ""])
 def test_others_may_be_any(host: str) -> None:
     assert not names_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["ollama.com", "OLLAMA.com.", "api.ollama.com", "\uff4fllama.com", "ollama\u3002com"])
+def test_some_hosts_can_only_be_ollamas_cloud(host: str) -> None:
+    assert names_ollamas_cloud(host)
+
+
+@pytest.mark.parametrize("host", ["notollama.com", "ollama.com.example", "ollama", "ollama.local", "127.0.0.1", ""])
+def test_others_are_not_ollamas_cloud(host: str) -> None:
+    assert not names_ollamas_cloud(host)
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "0177.0.0.1", "1.2.3.4.", "10.0.0.256"])

@@ -73,6 +73,8 @@ def test_it_is_known_of_some_how_they_list(provider: Provider, known: bool) -> N
     [
         ("https://ollama.com", True),
         ("https://api.OLLAMA.com:443/x", True),
+        ("https://ollama.com.", True),
+        ("https://\uff4fllama\u3002com", True),
         ("http://127.0.0.1:11434", False),
         ("http://ollama.com.example", False),
         ("http://notollama.com", False),

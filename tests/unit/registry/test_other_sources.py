@@ -84,6 +84,13 @@ async def test_an_openai_server_lists_chat_models_unless_the_name_speaks_of_othe
     assert cpp.architecture.weights_bytes == 1000
 
 
+@pytest.mark.parametrize(("url", "cloud"), [("https://ollama.com/v1", True), ("http://10.0.0.5:8000/v1", False)])
+def test_what_ollamas_cloud_lists_is_in_the_cloud_on_this_wire_too(url: str, cloud: bool) -> None:
+    provider = Provider(name="theirs", kind=ProviderKind.OPENAI, lane=Lane.OPENAI, url=url)
+    (model,) = OpenAISource(provider=provider, enricher=enricher())._models({"data": [{"id": "gpt-oss:120b"}]})
+    assert model.cloud is cloud
+
+
 async def test_llamacpps_own_list_of_abilities_is_believed(fake: FakeUpstream) -> None:
     fake.overrides["/v1/models"] = json.dumps(
         {

@@ -7,12 +7,15 @@ from gateway.domain.address import Reach, names_loopback
 
 
 class Forbidden(ConnectionError):
-    """A cloud's name leads only to addresses where none of its kind is to be looked for; the text says which."""
+    """An address that nothing may be sent to, or a name that leads to no other; the text says which and why."""
 
 
 async def permitted_addresses(host: str, *, port: int, tls: bool) -> list[str]:
-    """The addresses of ``host`` that may be connected to, in the resolver's order. Raises ``Forbidden`` where there are none,
-    ``OSError`` where the name is not known."""
+    """The addresses of ``host``, where a cloud is said to be, that may be connected to, in the resolver's order. Whoever asks
+    connects to one of these, and looks the name up no second time: it may lead elsewhere by then.
+
+    Raises ``Forbidden`` where there are none, ``OSError`` or ``UnicodeError`` where the name is not known.
+    """
     if not tls and not names_loopback(host):
         raise Forbidden("a cloud provider is asked over https only, unless it is on this machine")
     reach = Reach(host=host.lower(), port=port)

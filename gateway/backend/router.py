@@ -18,46 +18,12 @@ from gateway.domain.address import Reach
 from gateway.domain.failure import FailureClass
 from gateway.domain.model import Lane, ModelRef
 from gateway.domain.ports import KeySource
-from gateway.domain.secret import Secret
+from gateway.domain.request_fields import REQUEST_FIELDS
+from gateway.domain.secret import ODD_KEY, Secret
 from gateway.errors import UpstreamFailed
 from gateway.rendering.names import MARK, deployment_id
 
 T = TypeVar("T")
-
-REQUEST_FIELDS: Final = frozenset(
-    {
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "messages",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "reasoning_effort",
-        "response_format",
-        "safety_identifier",
-        "seed",
-        "service_tier",
-        "stop",
-        "store",
-        "temperature",
-        "thinking",
-        "tool_choice",
-        "tools",
-        "top_k",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-        "web_search_options",
-    }
-)
-"""The fields of a request that are handed on; everything else is left out. LiteLLM takes addresses, keys, headers, callbacks
-and made-up answers as arguments of the same call, so what a caller may name has to be listed; here, and nowhere before."""
 
 _REFERENCE: Final = "os.environ/"
 _NO_KEY: Final = "none"
@@ -206,6 +172,8 @@ class LiteLLMBackend:
         key = self._keys.key(call.keyed_by)
         if not key:
             raise UpstreamFailed(f'no key is known for the provider "{call.keyed_by}"', failure=FailureClass.AUTH)
+        if not key.fits_a_header:
+            raise UpstreamFailed(ODD_KEY, failure=FailureClass.AUTH)
         return call if key.reveal() == call.arguments.get("api_key") else call.with_key(key)
 
     async def _awaited(

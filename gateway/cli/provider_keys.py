@@ -48,6 +48,11 @@ def set_key(
     keys = workspace.keys
     keys.look()
     text = _read_secret(call, f"key of {provider}: ", stdin=stdin)
+    if text and not text.fits_a_header:
+        raise BadRequest(
+            "the key has a line break, or other characters that no request can carry",
+            hint="see whether it was pasted whole, and by itself; nothing was written",
+        )
     unlock = keys.opener() if keys.lock or stdin else _first_lock(call, workspace)
     glance = keys.vault().set(provider, text, unlock=unlock)
     doubts = list(glance.warnings)

@@ -24,7 +24,8 @@ class ProfileDesk:
     def __init__(self, workspace: Workspace, *, active: Callable[[], str | None]) -> None:
         self._workspace = workspace
         self._folder = workspace.config_folder
-        self._check = check_of(workspace)
+        # Whoever may edit here has not been given the keys: an address of their own would have one sent to it.
+        self._check = replace(check_of(workspace), keyed=lambda name: workspace.keys.origin(name) is not None)
         self._active = active
 
     def listing(self) -> Mapping[str, object]:

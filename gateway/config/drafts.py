@@ -6,8 +6,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gateway.config import profiles
+from gateway.config.destinations import Keyed
 from gateway.config.environ import Environment
-from gateway.config.load import judge
+from gateway.config.load import judge, require_known_destinations
 from gateway.errors import Problem
 
 
@@ -24,13 +25,15 @@ class Draft:
 class Check:
     """What a draft is judged with beside the files: what stands above them, and which profile is active.
 
-    ``flag`` is the profile of a command line, ``settings`` are server settings by name, as ``load`` takes them.
+    ``flag`` is the profile of a command line, ``settings`` are server settings by name, as ``load`` takes them. ``keyed`` is for
+    edits by people who are not to have the providers' keys: they cannot say where one goes. ``None``: whoever edits may.
     """
 
     state_folder: Path
     environment: Environment
     flag: str | None = None
     settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    keyed: Keyed | None = None
 
     def judge(self, draft: Draft) -> tuple[Problem, ...]:
         """What is doubtful in the draft. Raises ``ConfigInvalid`` with every problem: of the whole with ``draft.profile``
@@ -38,13 +41,16 @@ class Check:
         active = self.active
         if draft.profile != active.name:
             active = profiles.ActiveProfile(name=draft.profile, chosen_by="flag", state_file=active.state_file)
-        return judge(
+        doubts = judge(
             folder=draft.folder,
             chosen=active,
             environment=self.environment,
             staged=draft.files,
             flags=self.settings,
         )
+        if self.keyed is not None and draft.files:
+            require_known_destinations(folder=draft.folder, staged=draft.files, keyed=self.keyed)
+        return doubts
 
     @property
     def active(self) -> profiles.ActiveProfile:

@@ -1,6 +1,6 @@
 """Loading a configuration: all files read and merged, all problems at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +9,7 @@ from typing import Final
 from gateway.config import profiles
 from gateway.config.complaints import schema_problems
 from gateway.config.consistency import Finding, findings
+from gateway.config.destinations import Destination, Keyed, destinations
 from gateway.config.document import Document, document_of, syntax_of
 from gateway.config.environ import Environment
 from gateway.config.layers import FolderFiles, scan
@@ -17,6 +18,7 @@ from gateway.config.migrate import current, old_form_warning, read_current
 from gateway.config.outgoing import outgoing_findings
 from gateway.config.profiles import ActiveProfile
 from gateway.config.schema import FILE_KEYS, ConfigFile, ProfileFile
+from gateway.config.set_path import KeyPath
 from gateway.config.settings import Configuration, Overrides, overrides
 from gateway.config.translate import translate
 from gateway.config.unenforced import unenforced_settings
@@ -237,18 +239,52 @@ def _raise_new(broken: Mapping[str | None, Sequence[Problem]], *, before: _Files
         raise ConfigInvalid(told)
 
 
+def require_known_destinations(*, folder: Path, staged: Mapping[Path, bytes], keyed: Keyed) -> None:
+    """Raise ``ConfigInvalid`` for whatever would send a provider's key, with the ``staged`` files written and under whichever
+    profile, where it goes under none as the files lie."""
+    known = {one for _, _, one in _destinations(_unjudged(folder), keyed=keyed)}
+    files = _unjudged(folder, staged=staged)
+    documents = _Stacks(files).documents
+    problems: dict[Destination, Problem] = {}
+    for merged, path, one in _destinations(files, keyed=keyed):
+        if one not in known and one not in problems:
+            finding = Finding(
+                path=path,
+                found=f"{quoted(one.value)}, where no file sends the key of {one.provider}",
+                allowed="over HTTP, what a file says already",
+                hint="edit the file, or use `rolegate profiles set`",
+            )
+            problems[one] = _located(finding, merged, documents, folder)
+    if problems:
+        raise ConfigInvalid(list(problems.values()))
+
+
+def _destinations(files: _Files, *, keyed: Keyed) -> Iterator[tuple[Merged, KeyPath, Destination]]:
+    """Those without a profile, then those under each."""
+    stacks = _Stacks(files)
+    for name in (None, *profiles.parents_first(files.parents)):
+        merged = stacks.of(files.with_active(name).chain).merged
+        for path, one in destinations(merged.values, keyed=keyed):
+            yield merged, path, one
+
+
 def merged_values(
     *, folder: Path, profile: str | None, below: Path | None = None, staged: Mapping[Path, bytes] = _NOTHING
 ) -> Mapping[str, object]:
     """The values of all files under ``profile`` and its own, unjudged; only of those under the file ``below`` if one is named."""
-    nobody = ActiveProfile(name=profile, chosen_by="flag", state_file=folder)
-    files = _read(folder, nobody, overrides(environment=Environment(variables={})), staged=staged)
+    files = _unjudged(folder, profile=profile, staged=staged)
     overlays: list[Overlay] = []
     for layer, document in files.stack(files.chain):
         if document.file == str(below):
             break
         overlays.append(_overlay(layer, document))
     return merge(overlays).values
+
+
+def _unjudged(folder: Path, *, profile: str | None = None, staged: Mapping[Path, bytes] = _NOTHING) -> _Files:
+    """The files by themselves, without variables and flags."""
+    nobody = ActiveProfile(name=profile, chosen_by="flag", state_file=folder)
+    return _read(folder, nobody, overrides(environment=Environment(variables={})), staged=staged)
 
 
 def _read(folder: Path, chosen: ActiveProfile, above: Overrides, *, staged: Mapping[Path, bytes] = _NOTHING) -> _Files:

@@ -13,8 +13,8 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a provider's answers have cost so far, in US dollars. ``unpriced`` answers of this month have no known cost and are
-    not in it."""
+    """What a provider's answers have cost so far, in US dollars. ``unpriced`` answers of this month have no known cost: they are
+    in it by an estimate, or not at all where their price is unknown too."""
 
     today_usd: float = 0.0
     month_usd: float = 0.0

@@ -15,6 +15,8 @@ from gateway.domain.failure import STATUS_CLASSES, FailureClass
 
 MAX_MESSAGE_CHARS: Final = 1_000
 MASK: Final = "**********"
+_PART: Final = 16
+"""Characters of a secret that are masked although the rest is missing; fewer are what providers have in common."""
 _MAX_UNWRAPS: Final = 4
 
 _CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
@@ -116,9 +118,21 @@ def complaint(body: object, *, secrets: Sequence[str] = ()) -> Complaint:
 
 
 def redacted(text: str, *, secrets: Sequence[str]) -> str:
-    """``text`` without any of ``secrets``, the longest first so that none hides inside another."""
+    """``text`` without any of ``secrets``, the longest first so that none hides inside another, and without the beginning of one:
+    some servers repeat a key shortened."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
+        if len(secret) > _PART:
+            text = _without_beginning(text, secret=secret)
+    return text
+
+
+def _without_beginning(text: str, *, secret: str) -> str:
+    while (place := text.find(secret[:_PART])) >= 0:
+        length = _PART
+        while text[place + length : place + length + 1] == secret[length : length + 1] != "":
+            length += 1
+        text = f"{text[:place]}{MASK}{text[place + length :]}"
     return text
 
 

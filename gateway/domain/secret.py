@@ -1,6 +1,9 @@
 """A secret: printed as a mask, revealed only at the last call."""
 
-from typing import final
+from typing import Final, final
+
+ODD_KEY: Final = "the gateway's key for the provider holds characters that no key has (a line break, perhaps)"
+"""Said of a key that does not fit a header, in place of whatever a client would say with the key in it."""
 
 
 @final
@@ -14,6 +17,12 @@ class Secret:
 
     def reveal(self) -> str:
         return self._text
+
+    @property
+    def fits_a_header(self) -> bool:
+        """Whether it can be shown to a server. A line break in it would begin another header, and clients that refuse one repeat
+        the whole text in their words."""
+        return self._text.isascii() and self._text.isprintable()
 
     def __repr__(self) -> str:
         return "Secret('**********')"

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +31,10 @@ def take_lock(lock: Path, *, of: Path) -> int:
     """
     until_s = time.monotonic() + _PATIENCE_S
     while True:
-        # Whoever may write in the folder may take the lock, whoever made it.
-        mode = mode_of_new(lock.parent)
+        mode = _writers_only(mode_of_new(lock.parent))
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), mode)
         try:
+            _shut(descriptor, mode=mode)
             if _acquired(descriptor) and _lies_at(lock, descriptor):
                 return descriptor
         except BaseException:
@@ -43,6 +44,20 @@ def take_lock(lock: Path, *, of: Path) -> int:
         if time.monotonic() >= until_s:
             raise StillHeld(of, waited_s=_PATIENCE_S)
         time.sleep(_PAUSE_S)
+
+
+def _writers_only(mode: int) -> int:
+    """Whoever may write in the folder may take the lock, whoever made it; nobody else may, since whoever can open it can take it,
+    and keep it."""
+    may_write = mode & 0o222
+    return may_write | may_write << 1
+
+
+def _shut(descriptor: int, *, mode: int) -> None:
+    """Take from a lock file, which stays for good, what others were given when it was made."""
+    if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o777 & ~mode:
+        with suppress(OSError):  # it is somebody else's
+            os.fchmod(descriptor, mode)
 
 
 if sys.platform == "win32":

@@ -14,7 +14,7 @@ import httpx
 from gateway.domain.complaint import MASK
 from gateway.domain.model import Provider
 from gateway.domain.ports import KeySource
-from gateway.domain.secret import Secret
+from gateway.domain.secret import ODD_KEY, Secret
 from gateway.errors import ProviderDown, ProviderFailed
 from gateway.reach import Forbidden
 from gateway.registry.cloud_transport import transport_to
@@ -100,6 +100,12 @@ class Fetcher:
         return ProviderDown(f"{place(self._provider)} {told}", provider=self._provider.name)
 
 
+def require_fit(key: Secret | None, *, provider: Provider) -> None:
+    """Raise ``ProviderDown`` for a key that cannot be shown: the provider cannot be asked with it."""
+    if key and not key.fits_a_header:
+        raise ProviderDown(f"{place(provider)} cannot be asked: {ODD_KEY}", provider=provider.name)
+
+
 def bearer(key: Secret) -> Mapping[str, str]:
     """How nearly everybody shows a key."""
     return {"Authorization": f"Bearer {key.reveal()}"}
@@ -109,8 +115,10 @@ def bearer(key: Secret) -> Mapping[str, str]:
 async def fetcher(
     *, provider: Provider, keys: KeySource | None, shown: Callable[[Secret], Mapping[str, str]] = bearer
 ) -> AsyncIterator[Fetcher]:
-    """A ``Fetcher`` with its connections, closed at the end. Deadlines are its user's. ``shown`` makes the headers of a key."""
+    """A ``Fetcher`` with its connections, closed at the end. Deadlines are its user's. ``shown`` makes the headers of a key.
+    Raises ``ProviderDown`` for one that does not fit any."""
     key = keys.key(provider.name) if keys is not None else None
+    require_fit(key, provider=provider)
     async with httpx.AsyncClient(
         headers=dict(shown(key)) if key else None,
         timeout=BACKSTOP_S,

@@ -11,7 +11,7 @@ from gateway.domain.model import Provider
 from gateway.domain.ports import KeySource
 from gateway.errors import ProviderFailed
 from gateway.registry.cloud_transport import transport_to
-from gateway.registry.fetch import Fetcher
+from gateway.registry.fetch import Fetcher, require_fit
 
 CONNECT_S: Final = 5.0
 LINE_LIMIT_BYTES: Final = 1 << 20
@@ -71,8 +71,10 @@ class Talk(Fetcher):
 
 @asynccontextmanager
 async def talk(*, provider: Provider, keys: KeySource | None) -> AsyncIterator[Talk]:
-    """A ``Talk`` with its connections, closed at the end. But for the connecting, deadlines are its user's."""
+    """A ``Talk`` with its connections, closed at the end. But for the connecting, deadlines are its user's. Raises
+    ``ProviderDown`` for a key that no header can carry."""
     key = keys.key(provider.name) if keys is not None else None
+    require_fit(key, provider=provider)
     async with httpx.AsyncClient(
         headers={"Authorization": f"Bearer {key.reveal()}"} if key else None,
         timeout=httpx.Timeout(None, connect=CONNECT_S),

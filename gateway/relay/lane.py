@@ -1,6 +1,7 @@
 """How one attempt travels: what a lane is given, and what it gives back."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from gateway.domain.model import ModelRef, Provider
@@ -21,7 +22,7 @@ class Call(NamedTuple):
     ``body`` is the OpenAI request of the kind that ``operation`` says, with the role's defaults filled in; ``stream``: the
     caller reads along. ``answer_id`` and ``created`` (seconds since the epoch) name the answer where upstream does not.
     ``left_s`` is what remains of the total deadline. ``keep_alive`` is how long the role wants the model kept in memory, as
-    Ollama takes it. Text may take the ``shortcut`` whenever it is open.
+    Ollama takes it; ``defaults`` are its parameters by themselves. Text may take the ``shortcut`` whenever it is open.
     """
 
     operation: Operation
@@ -37,6 +38,7 @@ class Call(NamedTuple):
     created: int
     shortcut: Shortcut
     keep_alive: str | int | None = None
+    defaults: Mapping[str, object] = MappingProxyType({})
 
     @property
     def ref(self) -> ModelRef:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.domain.failure import FailureClass
 from gateway.domain.plan import Deployment
@@ -13,6 +13,8 @@ from gateway.relay.breaker import Breakers, Standing
 from gateway.relay.lane import FailedAfterResend
 from gateway.relay.needs import Needs
 from gateway.relay.route import Route
+
+_LETTERS_PER_TOKEN: Final = 4
 
 
 class Observer(Protocol):
@@ -148,15 +150,18 @@ class Ledger:
     def _note(self, index: int, *, failure: str, status: int | None, took_s: float | None = None) -> None:
         if took_s is None:
             took_s = self._clock.monotonic() - self._begun_s
-        self._facts.append(
-            AttemptFacts(
-                model=str(self._deployments[index].ref),
-                failure=failure,
-                status=status,
-                ms=round(took_s * 1000, 3),
-                cloud=self._deployments[index].cloud,
-            )
+        deployment, needs = self._deployments[index], self._needs
+        facts = AttemptFacts(
+            model=str(deployment.ref),
+            failure=failure,
+            status=status,
+            ms=round(took_s * 1000, 3),
+            cloud=deployment.cloud,
         )
+        if deployment.cloud:
+            tokens = needs.most_prompt_tokens // _LETTERS_PER_TOKEN
+            facts = facts._replace(prompt_tokens=tokens, most_tokens=needs.answer_tokens)
+        self._facts.append(facts)
 
 
 def _sound(failed: UpstreamFailed) -> UpstreamFailed:

@@ -13,6 +13,7 @@ from gateway.errors import ProviderDown, ProviderFailed, UnknownName, UpstreamFa
 from gateway.relay.batch import is_over, read_batch
 from gateway.relay.breaker import breaker_key
 from gateway.relay.classify import classify
+from gateway.relay.cloud_body import cloud_body
 from gateway.relay.connections import Asking, Connections, drain, read_whole
 from gateway.relay.embedding_wire import Embeddings
 from gateway.relay.event import OPENED, Event, LastEvents
@@ -63,7 +64,8 @@ class OpenAILane:
         """See ``ModelLane.embed``."""
         endpoint = await self._endpoint(call)
         keyed = _keyed(call, endpoint)
-        body = openai_embed(call.body, model=endpoint.model)
+        sayable = cloud_body(call.body, defaults={}) if call.provider.cloud else call.body
+        body = openai_embed(sayable, model=endpoint.model)
         async with self._post(call, endpoint, path="embeddings", body=body) as response:
             if response.status != 200:
                 raise await self._connections.refusal(response, keyed=keyed, key=endpoint.key)
@@ -161,7 +163,7 @@ def _keyed(call: Call, endpoint: Endpoint) -> bool:
 
 def openai_request(call: Call, *, model: str) -> dict[str, object]:
     """The body for one call: the caller's own, with what the gateway decides in its place."""
-    body = dict(call.body)
+    body = cloud_body(call.body, defaults=call.defaults) if call.provider.cloud else dict(call.body)
     body |= {"model": model, "stream": True, "stream_options": {"include_usage": True}}
     if call.knows("supports_thinking") is False:
         body.pop("reasoning_effort", None)

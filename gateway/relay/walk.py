@@ -285,4 +285,5 @@ class Walk:
             created=int(self.clock.time()),
             shortcut=self.shortcut,
             keep_alive=route.plan.manner.keep_alive,
+            defaults=route.plan.parameters,
         )

@@ -5,6 +5,7 @@ from copy import deepcopy
 
 from gateway.domain.model import Lane, Provider, ProviderKind
 from gateway.domain.plan import Deployment, Plan, RolePlan
+from gateway.domain.request_fields import REQUEST_FIELDS
 from gateway.domain.role import Task
 from gateway.errors import Problem
 from gateway.file_errors import ConfigInvalid
@@ -75,7 +76,8 @@ def _members(
         values = _values(role=role, deployment=deployment, provider=provider)
         values |= {"group": group, "order": order, "gateway_url": gateway_url}
         filled = _mapping(fill(templates.deployments[_kind(provider=provider, task=role.task)], values))
-        filled["litellm_params"] = {**_plain_mapping(role.parameters), **_mapping(filled["litellm_params"])}
+        defaults = {name: _plain(value) for name, value in role.parameters.items() if name in REQUEST_FIELDS}
+        filled["litellm_params"] = {**defaults, **_mapping(filled["litellm_params"])}
         mark = {
             "role": role.role,
             "model": str(deployment.ref),
@@ -132,13 +134,9 @@ def _taken(role: str) -> Problem:
     )
 
 
-def _plain_mapping(value: Mapping[str, object]) -> dict[str, object]:
-    return {key: _plain(entry) for key, entry in value.items()}
-
-
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return _plain_mapping(value)
+        return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(entry) for entry in value]
     return value

@@ -10,6 +10,7 @@ from gateway.domain.cost import DaySum, Price, Usage, cost_usd, day_of, first_of
 from gateway.domain.model import Provider
 from gateway.domain.ports import Clock, Journal
 from gateway.domain.record import RequestRecord, cloud_answered
+from gateway.domain.uncounted import uncounted
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Spending:
         """Start from what the journal remembers."""
         for one in sums:
             if one.cloud:
-                self._add(one.provider, day=one.day, usd=one.cost_usd, unpriced=one.requests - one.priced)
+                self._add(one.model, day=one.day, usd=one.cost_usd, unpriced=one.requests - one.priced)
 
     def begin_blind(self, reason: str) -> None:
         """What was spent before cannot be known: nothing that has a budget is asked. ``reason`` is a sentence."""
@@ -55,12 +56,18 @@ class Spending:
             )
 
     def record(self, request: RequestRecord) -> None:
-        """See ``Journal.record``. Of an answer from a cloud the cost is worked out, and counted."""
-        if cloud_answered(request):
-            cost = self._cost(request)
-            request = request._replace(cost_usd=cost)
-            provider = request.model.partition(":")[0]
-            self._add(provider, day=day_of(request.time_s), usd=cost or 0.0, unpriced=int(cost is None))
+        """See ``Journal.record``. Of an answer from a cloud the cost is worked out, and counted. What no count came of is counted
+        by an estimate; the journal, which knows no estimates, has it as unknown."""
+        if request.cloud:
+            day = day_of(request.time_s)
+            for attempt, about in uncounted(request):
+                price = self._price_of(attempt.model)
+                estimate = None if price is None else cost_usd(about, price)
+                self._add(attempt.model, day=day, usd=estimate or 0.0, unpriced=int(bool(attempt.failure)))
+            if cloud_answered(request):
+                cost = self._cost(request)
+                request = request._replace(cost_usd=cost)
+                self._add(request.model, day=day, usd=cost or 0.0, unpriced=int(cost is None))
         self._journal.record(request)
 
     def closed(self, provider: str) -> str:
@@ -122,7 +129,9 @@ class Spending:
         )
         return cost_usd(usage, price)
 
-    def _add(self, provider: str, *, day: int, usd: float, unpriced: int) -> None:
+    def _add(self, model: str, *, day: int, usd: float, unpriced: int) -> None:
+        """``model`` is a reference; its provider is what is counted."""
+        provider = model.partition(":")[0]
         days = self._by_day.setdefault(provider, {})
         days[day] = days.get(day, 0.0) + usd
         if unpriced:

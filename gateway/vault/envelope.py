@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.vault.base64_text import Base64Bytes
 from gateway.vault.passphrase import SALT_BYTES, Cost
 from gateway.vault.sealing_key import KEY_BYTES, NONCE_BYTES, Sealed
+from gateway.vault.unequivocal import unequivocal
 
 FORMAT: Final = "rolegate-vault"
 VERSION: Final = 1
@@ -108,7 +109,7 @@ class Envelope(_Part):
 def parse(data: bytes) -> Envelope:
     """The envelope that ``data`` is the text of; nothing of it is authenticated yet. Raises ``NoVault``."""
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unequivocal)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unequivocal)
     except (ValueError, RecursionError):
         raise NoVault("it is not the JSON that rolegate wrote", hint=_RESTORE) from None
     if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -133,14 +134,6 @@ def parse(data: bytes) -> Envelope:
 
 
 _RESTORE: Final = "put a copy back that opens, or move it away and set the keys again"
-
-
-def _unequivocal(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object in which no name stands twice."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
 
 
 def bound_data_key(*, vault_id: str, lock: Lock) -> bytes:

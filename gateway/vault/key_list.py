@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.vault.base64_text import Base64Bytes
 from gateway.vault.client_key import HASH_BYTES, SALT_BYTES, ClientKey, KeyHash, Scope
+from gateway.vault.unequivocal import unequivocal
 
 VERSION: Final = 1
 
@@ -95,7 +96,7 @@ class _File(BaseModel):
 def parse_keys(data: bytes) -> tuple[Kept, ...]:
     """The keys in ``data``, in the order in which they were made. Raises ``NoKeyList``."""
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unequivocal)
     except (ValueError, RecursionError):
         raise NoKeyList("it is not the JSON that rolegate wrote") from None
     version = value.get("version") if isinstance(value, dict) else None

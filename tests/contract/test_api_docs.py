@@ -23,10 +23,10 @@ from fakes.replies import Reply, ToolCall
 from gateway.api import app, model_routes
 from gateway.api.doors import FORWARDED
 from gateway.api.messages_errors import messages_error
-from gateway.backend.router import REQUEST_FIELDS
 from gateway.compose import serving
 from gateway.domain.failure import FAILURE_RULES, FailureClass
 from gateway.domain.model import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S
+from gateway.domain.request_fields import REQUEST_FIELDS
 from gateway.errors import AddressTaken, GatewayUnreachable, RequestFailed, RolegateError, UpstreamFailed
 from gateway.file_errors import ClientKeysUnreadable
 from gateway.relay.deadlines import CLOUD, LOCAL, PREFILL_TOKENS_S

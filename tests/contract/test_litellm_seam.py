@@ -453,6 +453,23 @@ async def test_without_a_key_nothing_is_sent(upstream: FakeUpstream) -> None:
     await backend.close()
 
 
+@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-\u043e-cyrillic", "\ufeffsk-from-a-pipe", "sk-\x00"])
+async def test_a_key_that_no_header_can_carry_is_the_gateways_fault_and_not_repeated(
+    key: str, upstream: FakeUpstream
+) -> None:
+    backend = a_backend(
+        openai_url=upstream.base_url, anthropic_url=upstream.url, keys={"openai": key, "anthropic": key}
+    )
+    for ref in (GPT, CLAUDE):
+        error = await failure(backend, ref=ref)
+        assert error.failure is FailureClass.AUTH
+        assert str(error) == (
+            "the gateway's key for the provider holds characters that no key has (a line break, perhaps)"
+        )
+    assert not upstream.requests
+    await backend.close()
+
+
 async def test_a_deployment_of_another_lane_is_not_there(backend: LiteLLMBackend) -> None:
     mistral = ModelRef(provider="ollama", name="mistral:latest")
     with pytest.raises(UpstreamFailed) as caught:

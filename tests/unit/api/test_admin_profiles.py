@@ -57,6 +57,33 @@ async def test_a_profile_that_cannot_be_read_is_refused_with_its_problems(gatewa
     assert error["problems"][0]["line"] == 1
 
 
+async def test_nobody_has_a_providers_key_sent_elsewhere_over_http(gateway: Gateway) -> None:
+    thief = {"cloud_providers": {"openai": {"api_endpoint": "http://127.0.0.1:9/v1"}}}
+    change = {"set": {"cloud_providers.openai.api_endpoint": "http://127.0.0.1:9/v1"}}
+    for method, path, body in (("PUT", "/admin/v1/profiles/theirs", thief), ("PATCH", FAST, change)):
+        status, error = await gateway.error(method, path, json=body)
+        assert (status, error["code"]) == (422, "config_invalid")
+        (problem,) = error["problems"]
+        assert problem["key_path"] == "cloud_providers.openai.api_endpoint"
+        assert problem["allowed"] == "over HTTP, what a file says already"
+    assert sorted(one.name for one in (gateway.folder / "user_profiles").iterdir()) == ["fast.json"]
+    assert stored(gateway, "fast") == MISTRAL
+    unkeyed = {"local_providers": {"shed": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}}
+    assert (await gateway.client.put("/admin/v1/profiles/mine", json=unkeyed)).status_code == 201
+
+
+@pytest.fixture
+def shed_has_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHED_API_KEY", "sk-made-up-0123456789")
+
+
+@pytest.mark.usefixtures("shed_has_a_key")
+async def test_a_local_provider_with_a_key_is_held_to_it_too(gateway: Gateway) -> None:
+    shed = {"local_providers": {"shed": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}}
+    status, error = await gateway.error("PUT", "/admin/v1/profiles/mine", json=shed)
+    assert (status, [one["key_path"] for one in error["problems"]]) == (422, ["local_providers.shed.url"])
+
+
 async def test_a_put_without_a_version_creates_what_is_not_there(gateway: Gateway) -> None:
     answer = await gateway.client.put("/admin/v1/profiles/new", json=LLAMA)
     told = answer.json()

@@ -148,6 +148,30 @@ async def test_what_makes_a_key_useless_is_said(rolegate: Run, folder: Path, mon
     assert ran.err == "warning: no provider is configured under that name; did you mean openai?\n"
     piped(monkeypatch, "")
     assert (await rolegate("providers", "set-key", "openai", "--stdin")).err.startswith("error: the key is empty\n")
+    for odd in (f"{KEY}\n{KEY}", f"\ufeff{KEY}", f"{KEY}\x00"):
+        piped(monkeypatch, odd)
+        ran = await rolegate("providers", "set-key", "openai", "--stdin")
+        assert ran.code == 2
+        assert ran.err == (
+            "error: the key has a line break, or other characters that no request can carry\n"
+            "hint: see whether it was pasted whole, and by itself; nothing was written\n"
+        )
+
+
+async def test_a_key_in_a_variable_that_no_request_can_carry_is_not_repeated(
+    rolegate: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_API_KEY"):
+        monkeypatch.setenv(name, f"{KEY}\nmore")
+    ran = await rolegate("providers", "test", "--json")
+    assert ran.code == 6
+    checks = {one["provider"]: one["checks"] for one in ran.json["providers"]}
+    for name in ("openai", "anthropic", "ollama"):
+        ((_, told),) = [(one["ok"], one["told"]) for one in checks[name]]
+        assert told.endswith(
+            "cannot be asked: the gateway's key for the provider holds characters that no key has (a line break, perhaps)"
+        )
+    assert KEY not in ran.out + ran.err
 
 
 async def test_a_key_is_removed(rolegate: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

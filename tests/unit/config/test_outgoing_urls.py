@@ -125,3 +125,26 @@ def test_ollamas_cloud_is_no_server_of_ones_own(url: str) -> None:
 )
 def test_a_server_of_ones_own_may_be_anywhere(url: object) -> None:
     assert list(outgoing_findings({"local_providers": {"mine": {"url": url}}})) == []
+
+
+def test_a_cloud_model_that_is_named_like_an_address_is_refused_wherever_it_is_named() -> None:
+    thief = "https://10.0.0.1/v1"
+    values = {
+        "role_mappings": {
+            "planner": {
+                "cloud_fallback": f"huggingface:{thief}",
+                "preferred": ["huggingface:org/model", f"lab:{thief}"],
+            }
+        },
+        "cloud_providers": {"huggingface": {"models": {thief: {}, "org/model": {}}}, "openai": None},
+        "selection": {"system_default": f"huggingface:{thief}"},
+    }
+    hint = "an address goes under api_endpoint"
+    assert [(one.path, one.found, one.allowed, one.hint) for one in outgoing_findings(values)] == [
+        (path, f'"{thief}"', "a model's name", hint)
+        for path in (
+            ("cloud_providers", "huggingface", "models", thief),
+            ("role_mappings", "planner", "cloud_fallback"),
+            ("selection", "system_default"),
+        )
+    ]

@@ -11,6 +11,14 @@ def test_secrets_are_masked_by_exact_value_the_longest_first() -> None:
     assert redacted(text, secrets=["sk-abc", "sk-abc-long", ""]) == f"keys {MASK} and {MASK} and sk-other"
 
 
+def test_the_beginning_of_a_secret_is_masked_as_far_as_it_goes() -> None:
+    secret = "sk-proj-0123456789-abcdef"
+    text = f"wrong key {secret[:20]}... or {secret[:16]}, {secret[:15]} {secret}"
+    assert redacted(text, secrets=[secret]) == f"wrong key {MASK}... or {MASK}, {secret[:15]} {MASK}"
+    stars = "*" * 40
+    assert redacted(f"{stars}x{stars[:30]}", secrets=[stars]) == f"{MASK}x{MASK}"
+
+
 def test_a_body_nested_without_end_is_taken_as_it_is() -> None:
     assert complaint("[" * 100_000).message == "[" * 1000
 

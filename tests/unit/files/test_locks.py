@@ -1,6 +1,7 @@
 """One editor at a time, and a wait that ends."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,15 @@ def test_a_link_is_not_taken_for_a_lock(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         take_lock(tmp_path / ".lock", of=tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+@pytest.mark.parametrize(("folder", "most"), [(0o700, 0o600), (0o755, 0o600), (0o775, 0o660), (0o777, 0o666)])
+def test_nobody_can_open_a_lock_who_may_not_write_beside_it(folder: int, most: int, tmp_path: Path) -> None:
+    tmp_path.chmod(folder)
+    for path in (tmp_path / "new", tmp_path / "old"):
+        if path.name == "old":
+            path.touch()
+            path.chmod(0o666)
+        os.close(take_lock(path, of=path))
+        assert path.stat().st_mode & 0o777 & ~most == 0

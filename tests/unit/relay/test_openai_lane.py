@@ -12,13 +12,17 @@ from fakes.replies import Reply
 from fakes.serving import FakeServer
 from fakes.upstream import FakeUpstream
 from gateway.domain.model import Lane
+from gateway.domain.role import Task
 from gateway.errors import RequestFailed
 from gateway.relay.breaker import Breakers
 from gateway.relay.connections import Connections
+from gateway.relay.embedding_request import EmbeddingRequest
 from gateway.relay.event import OPENED, Event
 from gateway.relay.lane import Call
 from gateway.relay.openai_lane import OpenAILane
 from gateway.relay.relay import Relay
+from gateway.relay.route import Route
+from plans import a_cloud_provider, a_role_plan
 from relay_builders import (
     Endpoints,
     SystemClock,
@@ -63,6 +67,40 @@ async def test_the_request_goes_on_as_it_came_but_for_model_and_stream() -> None
         "stream_options": {"include_usage": True},
     }
     assert headers["Authorization"] == "Bearer sk-test"
+
+
+async def test_a_cloud_hears_of_a_caller_what_openai_documents_and_of_the_role_whatever_it_says() -> None:
+    said = {"provider": {"order": ["a"]}, "temperature": 0.2}
+    plan = a_role_plan("planner", a_deployment("openai:gpt-4o-mini", lane=Lane.OPENAI, cloud=True), parameters=said)
+    vectors = a_role_plan("embedder", *plan.deployments, task=Task.EMBEDDING, parameters=said)
+    chosen = {
+        "models": ["a/larger"],
+        "fallbacks": ["b"],
+        "api_base": "http://127.0.0.1:9",
+        "provider": {"order": ["b"]},
+    }
+    async with FakeUpstream(key="sk-test") as cloud, a_relay(urls={"openai": cloud.base_url}, key="sk-test") as relay:
+        providers = {"openai": a_cloud_provider("openai", url=cloud.base_url)}
+        route = Route(plan=plan, providers=providers, generation=1, backend=None)
+        await ask(relay, route, **chosen, temperature=1.0, seed=7, min_p=0.1)
+        assert cloud.last.json == {
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": "Say hello."}],
+            "provider": {"order": ["a"]},
+            "temperature": 1.0,
+            "seed": 7,
+            "min_p": 0.1,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        request = EmbeddingRequest.parse(b'{"model": "embedder", "input": "red", "models": ["a"], "user": "me"}')
+        with contextlib.suppress(RequestFailed):
+            await relay.embed(
+                request=request,
+                route=Route(plan=vectors, providers=providers, generation=1, backend=None),
+                request_id="1",
+            )
+        assert cloud.last.json == {"model": "gpt-4o-mini", "input": ["red"], "user": "me"}
 
 
 async def test_an_effort_is_left_out_for_a_model_known_not_to_think() -> None:

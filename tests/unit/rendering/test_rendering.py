@@ -162,6 +162,15 @@ def test_request_defaults_never_replace_what_a_deployment_needs() -> None:
     assert parameters["stop"] == ["a", "b"]
 
 
+def test_a_role_says_nothing_to_litellm_but_what_a_request_may() -> None:
+    said: dict[str, Any] = {"temperature": 0.2}
+    more = {"api_base": "http://elsewhere", "custom_llm_provider": "openai", "extra_headers": {"x": "1"}, "timeout": 1}
+    claude = a_cloud_deployment("anthropic:claude-sonnet-4-5")
+    plain, odd = (rendered(a_plan(a_role_plan("critic", claude, parameters=one))) for one in (said, {**more, **said}))
+    assert odd == plain
+    assert plain["model_list"][0]["litellm_params"]["temperature"] == 0.2
+
+
 def test_a_role_named_like_the_cloud_group_of_another_is_refused() -> None:
     planner = a_role_plan(
         "planner", a_deployment("ollama:mistral:latest"), a_cloud_deployment("openai:gpt-4o-mini", order=2)

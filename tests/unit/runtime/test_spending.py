@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders import a_cloud, a_provider
-from gateway.domain.budget import Budget
+from gateway.domain.budget import Budget, Spent
 from gateway.domain.cost import DAY_S, DaySum, Price, day_of
 from gateway.domain.model import Provider
 from gateway.domain.record import RequestRecord
@@ -60,9 +60,8 @@ class World:
 
     def answered(self, model: str = GPT, **changes: Any) -> RequestRecord:
         told: dict[str, Any] = {"prompt_tokens": 500_000, "completion_tokens": 250_000, "time_s": self.clock.now_s}
-        self.spending.record(
-            a_record(model=model, cloud=True, attempts=(an_attempt(model, cloud=True),), **{**told, **changes})
-        )
+        attempts = (an_attempt(model, cloud=True),)
+        self.spending.record(a_record(model=model, cloud=True, **{"attempts": attempts, **told, **changes}))
         return self.journal.records[-1]
 
 
@@ -121,6 +120,61 @@ def test_an_answer_whose_price_is_unknown_is_counted_apart(world: World) -> None
     assert world.answered(completion_tokens=None).cost_usd is None
     assert world.spending.spent("openai").unpriced == 2
     assert world.spending.closed("openai") == ""
+
+
+def left(model: str = GPT, **changes: Any) -> RequestRecord:
+    """A request whose caller left before anything had been answered, after ten seconds with a cloud."""
+    told: dict[str, Any] = {"failure": "cancelled", "ms": 10_000.0, "prompt_tokens": 500_000, **changes}
+    gone: dict[str, Any] = {
+        "model": "",
+        "status": 499,
+        "failure": "cancelled",
+        "prompt_tokens": None,
+        "completion_tokens": None,
+    }
+    return a_record(cloud=True, attempts=(an_attempt(model, cloud=True, **told),), first_token_ms=None, **gone)
+
+
+@pytest.mark.parametrize(
+    ("request_", "usd"),
+    [
+        (left(), 0.502),
+        (left(most_tokens=100), 0.5002),
+        (left(failure="stall"), 0.502),
+        (left(failure="truncated"), 0.502),
+        (left(failure="timeout_first_token"), 0.5),
+        (left()._replace(endpoint="embeddings"), 0.5),
+        (left(failure="", ms=300.0)._replace(model=GPT, duration_ms=10_300.0, first_token_ms=300.0), 0.502),
+        (left(failure="", ms=300.0)._replace(model=GPT, duration_ms=10_300.0, prompt_tokens=9), 0.50206),
+    ],
+)
+def test_what_broke_off_and_whose_caller_left_counts_by_an_estimate(
+    request_: RequestRecord, usd: float, world: World
+) -> None:
+    world.spending.record(request_)
+    spent = world.spending.spent("openai")
+    assert (round(spent.today_usd, 9), spent.unpriced) == (usd, 1)
+    assert world.journal.records[-1].cost_usd is None
+    world.spending.record(request_)
+    assert world.spending.closed("openai").startswith("the daily budget of openai is used up")
+
+
+@pytest.mark.parametrize("failure", ["transport", "timeout", "rate_limit", "upstream_error", "auth", "saturated"])
+def test_what_no_provider_has_begun_to_answer_costs_nothing(failure: str, world: World) -> None:
+    world.spending.record(left(failure=failure))
+    assert world.spending.spent("openai") == Spent()
+
+
+def test_an_estimate_of_a_model_without_a_price_is_none(world: World) -> None:
+    world.spending.record(left("openai:our-own-tune"))
+    assert world.spending.spent("openai") == Spent(unpriced=1)
+
+
+def test_an_answer_after_one_that_broke_off_counts_beside_it(world: World) -> None:
+    broken, whole = left().attempts[0], an_attempt(GPT, cloud=True)
+    world.answered(attempts=(broken, whole))
+    assert world.journal.records[-1].cost_usd == 1.0
+    assert world.spending.spent("openai") == Spent(today_usd=1.502, month_usd=1.502, unpriced=1)
 
 
 def test_vectors_cost_what_their_prompt_does(world: World) -> None:

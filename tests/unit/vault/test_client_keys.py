@@ -303,6 +303,7 @@ def test_one_key_for_clients_and_admins_is_refused(tmp_path: Path) -> None:
         ('{"version": 1, "keys": {}}', 'its "keys" is not as rolegate writes it'),
         ('{"version": 1, "keys": [], "\x1b": 1}', "it is not the JSON that rolegate wrote"),
         ('{"version": 1, "keys": [], "more": 1}', "not all in it is as rolegate writes it"),
+        ('{"version": 1, "keys": [], "keys": []}', "it is not the JSON that rolegate wrote"),
     ],
 )
 def test_a_damaged_list_lets_nobody_in(keys: ClientKeys, content: str, told: str) -> None:

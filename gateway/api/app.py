@@ -155,6 +155,8 @@ def build_app(
             HTTPException: _http_error,
         },
     )
+    # A redirect would lead to whatever the Host header says, without the body.
+    starlette.router.redirect_slashes = False
     starlette.state.body_limit_bytes = body_limit_bytes
     app: ASGIApp = _HotPath(starlette, hot=hot)
     return _LastLine(Doors(app, guard=keeper, here=LoopbackOnly(app) if loopback_only else None))

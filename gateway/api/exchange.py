@@ -27,6 +27,10 @@ CLOUD_HEADERS: Final[tuple[Header, ...]] = ((b"x-rolegate-cloud", b"true"),)
 """Of answers for which data has left the machine, whether the cloud's answer was the one or not."""
 WISH: Final = b"x-rolegate-cloud"
 """The header by which a caller keeps its request at home."""
+TRACE: Final = b"x-rolegate-trace"
+"""The header by which a caller asks for the attempts of its request."""
+_KNOWN_WISHES: Final = frozenset({WISH, TRACE})
+_OURS: Final = b"rolegate"
 _SHOWN_BYTES: Final = 40
 _DETAILS: Final = frozenset({"prompt_tokens_details", "completion_tokens_details"})
 CALLER_GONE: Final = 499
@@ -88,21 +92,26 @@ class Exchange:
             )
         if left_the_machine(attempts):
             head += lines_of(CLOUD_HEADERS)
-        if self._said.get(b"x-rolegate-trace") == b"1" and isinstance(answer, Answer):
+        if self._said.get(TRACE) == b"1" and isinstance(answer, Answer):
             steps = (f"{one.model}={one.failure or 'ok'};ms={one.ms:.1f}" for one in attempts)
             head += lines_of(raw_headers({"x-rolegate-trace": ", ".join(steps)}))
         return head
 
     def stays(self) -> bool:
-        """Does the caller want nothing to leave the machine? Raises ``BadRequest`` for a wish that there is not: whoever
-        misspells it must not find out from the provider's bill."""
-        if WISH not in self._said:
+        """Does the caller want nothing to leave the machine? Raises ``BadRequest`` for a wish that there is not, and for a header
+        that might have been one: whoever misspells it must not find out from the provider's bill."""
+        if _OURS not in b"\n".join(self._said):
             return False
         for name, value in self._scope["headers"]:
             if name == WISH and value != b"never":
                 found = value[:_SHOWN_BYTES].decode("latin-1")
                 raise BadRequest(f'the header x-rolegate-cloud is "{found}"; allowed: never', param="x-rolegate-cloud")
-        return True
+            if name.replace(b"_", b"-").startswith(b"x-rolegate") and name not in _KNOWN_WISHES:
+                found = name[:_SHOWN_BYTES].decode("latin-1")
+                raise BadRequest(
+                    f'there is no header "{found}"; allowed: x-rolegate-cloud, x-rolegate-trace', param=found
+                )
+        return WISH in self._said
 
     def answered(self) -> None:
         """``answer`` was sent, as far as it went."""

@@ -1,9 +1,10 @@
 """Who may speak to a gateway on loopback: no page of another site, by whatever name it reaches this address."""
 
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from operator import itemgetter
-from urllib.parse import urlsplit
+from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,7 +13,8 @@ from gateway.errors import HostNotAllowed
 
 _REMEMBERED = 64
 _name = itemgetter(0)
-_LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain"})
+_LOOPBACK_NAMES = frozenset({"localhost"})
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 
 
 def is_loopback_host(host: str) -> bool:
@@ -27,8 +29,17 @@ def is_loopback_host(host: str) -> bool:
 
 
 def host_of(value: str) -> str:
-    """The host in a ``Host`` header, its port cut off; brackets of an IPv6 address kept out."""
-    return urlsplit(f"//{value}").hostname or ""
+    """The host in a ``Host`` header, its port cut off. Raises ``ValueError`` for anything beside the two."""
+    found = _HOST.fullmatch(value)
+    if found is None:
+        raise ValueError(value)
+    return found[1]
+
+
+def host_of_origin(value: str) -> str:
+    """The host in an ``Origin`` header. Raises ``ValueError`` for one that names none, as those of hidden pages do."""
+    _, _, host = value.partition("://")
+    return host_of(host)
 
 
 class LoopbackOnly:
@@ -63,7 +74,7 @@ class LoopbackOnly:
                     self._allowed.clear()
                 self._allowed.add((name, value))
             elif name == b"origin":
-                offence = _wrong(name, value, host=lambda text: urlsplit(text).hostname or "")
+                offence = _wrong(name, value, host=host_of_origin)
                 if offence:
                     return offence
         return ""

@@ -55,6 +55,16 @@ def make_room(connections: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def leave_no_core() -> None:
+    """Have the system write no image of this process's memory, which holds keys, when it crashes."""
+    try:
+        import resource
+    except ImportError:
+        return  # Windows writes none by itself
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Take the address before anything else is done, so that a second gateway fails at once. Raises ``AddressTaken``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

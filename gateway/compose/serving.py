@@ -32,7 +32,7 @@ from gateway.compose.following import Following
 from gateway.compose.generations import generation_log_of
 from gateway.compose.journal import journal_of, journal_reader_of
 from gateway.compose.keeping import live_keeping, live_resources
-from gateway.compose.listening import MAX_CONNECTIONS, Server, bind, loop_factory, make_room
+from gateway.compose.listening import MAX_CONNECTIONS, Server, bind, leave_no_core, loop_factory, make_room
 from gateway.compose.parts import Parts, SystemClock, missing_models
 from gateway.compose.profiles import ProfileDesk
 from gateway.compose.proof import own_identity
@@ -98,6 +98,7 @@ def serve(options: Options, *, announce: Announce) -> int:
     for text in told_of_doors(settings.host, openable=openable):
         announce(Note(text=text))
     make_room(MAX_CONNECTIONS)
+    leave_no_core()
     with bind(settings.host, settings.port) as listener, address_left(workspace):
         if options.settings.get("embedded"):
             _fetch_missing(workspace, announce=announce)

@@ -16,7 +16,7 @@ import orjson
 from gateway.domain.address import names_ollamas_cloud
 from gateway.domain.failure import FailureClass
 from gateway.domain.ports import Clock
-from gateway.domain.secret import Secret
+from gateway.domain.secret import ODD_KEY, Secret
 from gateway.errors import UpstreamFailed
 from gateway.reach import Forbidden, permitted_addresses
 from gateway.relay.classify import classify, retry_after
@@ -317,11 +317,9 @@ def _authorization(key: Secret | None) -> bytes:
     """Raises ``UpstreamFailed`` for a key that is no header's value: it would be another header, or none."""
     if not key:
         return b""
-    value = key.reveal()
-    if not (value.isascii() and value.isprintable()):
-        message = "the gateway's key for the provider holds characters that no key has (a line break, perhaps)"
-        raise UpstreamFailed(message, failure=FailureClass.AUTH)
-    return f"Authorization: Bearer {value}\r\n".encode("ascii")
+    if not key.fits_a_header:
+        raise UpstreamFailed(ODD_KEY, failure=FailureClass.AUTH)
+    return f"Authorization: Bearer {key.reveal()}\r\n".encode("ascii")
 
 
 async def read_whole(response: HttpResponse) -> bytes:

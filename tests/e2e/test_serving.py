@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -208,6 +209,8 @@ async def test_health_and_readiness_and_status_tell_what_is_live(tmp_path: Path)
             assert elsewhere.json()["error"]["code"] == "host_not_allowed"
             page = await client.get(f"{gateway.url}/v1/models", headers={"origin": "https://rebound.example"})
             assert page.status_code == 403
+            slash = await client.post(f"{gateway.url}/v1/chat/completions/", content=b"{}")
+            assert slash.status_code == 404
 
 
 async def test_the_router_config_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
@@ -243,3 +246,11 @@ async def test_a_caller_that_leaves_frees_its_upstream_connection(tmp_path: Path
             ollama.runners.gate.set()
             await ollama.until(lambda: ollama.active == 0)
             assert not ollama.requests_to("/api/chat")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of another process's limits")
+async def test_a_crash_leaves_no_image_of_the_memory(tmp_path: Path) -> None:
+    async with FakeOllama(models=["llama3.1:8b"]) as ollama:
+        config = configuration(ollama=ollama.url, roles={"planner": {}})
+        async with GatewayProcess(tmp_path, config) as gateway:
+            assert psutil.Process(gateway.pid).rlimit(psutil.RLIMIT_CORE)[0] == 0

@@ -212,3 +212,15 @@ async def test_a_wish_to_stay_home_is_kept_and_a_misspelt_one_refused(tmp_path: 
             assert error["message"] == f'the header x-rolegate-cloud is "{wishes[-1].decode()}"; allowed: never'
     assert kept.sent[0]["status"] == 200
     assert [one.status for one in notebook.records] == [200, 400, 400, 400]
+
+
+@pytest.mark.parametrize("name", ["x-rolegate-clouds", "x_rolegate_cloud", "x-rolegate", "x-rolegatecloud"])
+async def test_a_header_that_may_have_been_a_wish_is_refused(tmp_path: Path, name: str) -> None:
+    async with an_endpoint(tmp_path) as (endpoint, _, _):
+        refused, traced = Visitor(), Visitor()
+        await refused.visit(endpoint, (name.encode(), b"never"))
+        await traced.visit(endpoint, (b"x-rolegate-trace", b"1"), (b"x-of-somebody-else", b"rolegate"))
+    error = orjson.loads(refused.body)["error"]
+    assert (refused.sent[0]["status"], error["param"]) == (400, name)
+    assert error["message"] == f'there is no header "{name}"; allowed: x-rolegate-cloud, x-rolegate-trace'
+    assert traced.sent[0]["status"] == 200

@@ -2,6 +2,7 @@
 
 RolegateError
 ├── UnknownRole              the requested model is neither a role nor a model reference
+├── ByRoleOnly               the requested model answers for roles, and for nobody who names it
 ├── UnknownName              a command or route named something that does not exist
 ├── BadRequest               the caller's request cannot be understood
 │   ├── RequestTooLarge      it is over a size limit
@@ -70,6 +71,23 @@ class UnknownRole(RolegateError):
         super().__init__(
             f'there is no role or model "{name}"; the roles are: {listed}',
             hint=f'did you mean "{nearest}"?' if nearest else "GET /v1/models lists what can be asked for",
+        )
+
+
+class ByRoleOnly(RolegateError):
+    """A request named a model by its reference that only roles lead to: one in the cloud, say. ``what`` says which models those
+    are, ``roles`` are those that have this one."""
+
+    code = "model_not_found"
+    http_status = 404
+    openai_type = "invalid_request_error"
+
+    def __init__(self, *, name: str, what: str, roles: Sequence[str]) -> None:
+        self.name, self.roles = name, tuple(roles)
+        listed = ", ".join(self.roles)
+        super().__init__(
+            f'"{name}" cannot be asked for by its reference: models {what} answer only for roles that name them',
+            hint=f"ask for one of its roles: {listed}" if listed else "no role has it now",
         )
 
 
@@ -207,18 +225,26 @@ class WrongMethod(RolegateError):
 
 
 class NoModelForRole(RolegateError):
-    """Selection left a role without any deployment."""
+    """Selection left a role without any deployment. ``reference`` says that it is no role, but a model that a request named."""
 
     code = "no_model_for_role"
     http_status = 503
     exit_code = 4
 
-    def __init__(self, *, role: str, reasons: Sequence[str] = ()) -> None:
+    def __init__(self, *, role: str, reasons: Sequence[str] = (), reference: bool = False) -> None:
         self.role, self.reasons = role, tuple(reasons)
         why = ": " + "; ".join(self.reasons) if self.reasons else ""
-        super().__init__(
-            f'no model can serve the role "{role}" now{why}', hint=f"`rolegate explain {role}` shows every candidate"
-        )
+        if reference:
+            message, hint = (
+                f'"{role}" cannot serve now{why}',
+                f"`rolegate models show {role}` shows what is known of it",
+            )
+        else:
+            message, hint = (
+                f'no model can serve the role "{role}" now{why}',
+                f"`rolegate explain {role}` shows every candidate",
+            )
+        super().__init__(message, hint=hint)
 
 
 class UpstreamFailed(RolegateError):
@@ -330,11 +356,9 @@ class AddressTaken(RolegateError):
 
     code = "address_taken"
 
-    def __init__(self, *, host: str, port: int, reason: str) -> None:
+    def __init__(self, *, host: str, port: int, reason: str, hint: str) -> None:
         self.host, self.port = host, port
-        super().__init__(
-            f"cannot listen on {host}:{port}: {reason}", hint="stop what listens there, or choose another --port"
-        )
+        super().__init__(f"cannot listen on {host}:{port}: {reason}", hint=hint)
 
 
 class GatewayUnreachable(RolegateError):

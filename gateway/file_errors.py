@@ -30,8 +30,15 @@ class ConfigInvalid(RolegateError):
         head = "1 problem in the configuration" if count == 1 else f"{count} problems in the configuration"
         super().__init__(
             "\n".join([f"{head}:", *(f"  {problem}" for problem in self.problems)]),
-            hint="mend the lines named above and run `rolegate config validate`",
+            hint="mend the lines named above and run `rolegate config validate`"
+            if any(_is_in_a_file(one) for one in self.problems)
+            else "mend what is named above, and give the command again",
         )
+
+
+def _is_in_a_file(problem: Problem) -> bool:
+    """Rather than in a flag of the command, or in a variable."""
+    return not problem.file.startswith("--") and problem.file != "environment"
 
 
 class TemplateInvalid(ConfigInvalid):

@@ -1,6 +1,7 @@
 """What holds for every test: a clean environment, a home of its own, no connection but to this machine, steady hypothesis."""
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -25,6 +26,11 @@ settings.register_profile(
     "soak", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile("steady")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell interrupts are ignored, by the programs that tests start as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class OutwardConnection(PermissionError):

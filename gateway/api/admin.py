@@ -29,9 +29,9 @@ LOOK_LIMIT_BYTES: Final = 64 << 10
 
 
 class Admin:
-    """``doors`` tells who may come in, ``cloud`` how often something left the machine, and ``spending`` what clouds have cost,
-    provider by provider. ``state_folder`` is told with the status, so that commands know whose gateway they found; ``None`` where
-    there is none."""
+    """``doors`` tells who may come in, ``cloud`` how often something left the machine, ``spending`` what clouds have cost, by
+    provider, and ``resting`` which models are passed over for the time being. ``state_folder`` is told with the status, so
+    that commands know whose gateway they found; ``None`` where there is none."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Admin:
         doors: Callable[[], Mapping[str, object]],
         cloud: Callable[[], Mapping[str, object]],
         spending: Told = list,
+        resting: Told = list,
         state_folder: Path | None = None,
     ) -> None:
         self._controller = controller
@@ -48,6 +49,7 @@ class Admin:
         self._doors = doors
         self._cloud = cloud
         self._spending = spending
+        self._resting = resting
         self._state_folder = None if state_folder is None else str(state_folder.absolute())
 
     async def status(self, request: Request) -> Response:
@@ -59,6 +61,7 @@ class Admin:
                 "doors": self._doors(),
                 "cloud": self._cloud(),
                 "spending": self._spending(),
+                "resting": self._resting(),
                 "config_folder": folder,
                 "state_folder": self._state_folder,
             }

@@ -14,6 +14,7 @@ from gateway.domain.model import Lane, ProviderKind
 from gateway.domain.plan import Via
 from gateway.domain.role import Task
 from gateway.domain.trace import Verdict
+from gateway.relay.breaker import State
 
 Schema = dict[str, Any]
 
@@ -172,6 +173,14 @@ def _generations() -> dict[str, Schema]:
             cloud=answer(requests=COUNT, last_s=or_null(EPOCH_S)),
             doors=answer(open_on_loopback=YES_OR_NO, keys=list_of(key)),
             spending=list_of(ref("Spending")),
+            resting=list_of(ref("Resting")),
+        ),
+        "Resting": answer(
+            model=TEXT,
+            state=_words(State),
+            **{"class": TEXT},
+            message=TEXT,
+            left_s=or_null({"type": "number", "minimum": 0, "description": "seconds; null where no time ends it"}),
         ),
         "Spending": answer(
             provider=TEXT,

@@ -12,8 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.admin import Admin, History
-from gateway.api.admin import Told as Spending
+from gateway.api.admin import Admin, History, Told
 from gateway.api.admin_edits import EditThreads
 from gateway.api.admin_errors import problems_error
 from gateway.api.admin_explain import Explainer, Explanations
@@ -87,13 +86,15 @@ def build_app(
     profiles: ProfileShelf | None = None,
     roles: RoleShelf | None = None,
     explainer: Explainer | None = None,
-    spending: Spending = list,
+    spending: Told = list,
+    resting: Told = list,
     more_routes: Sequence[Route] = (),
 ) -> ASGIApp:
     """The whole application. ``loopback_only``: callers on this machine need no key, and their Host and Origin are checked.
     ``guard`` knows the keys of all others; without one nobody else comes in. ``identity`` is what commands know the gateway by.
     ``counts`` is told of every request by ``journal``; where it is ``None``, they are counted before they go there.
-    ``journal_state`` is how the writing goes. ``spending`` says what clouds have cost. What else is ``None`` has no routes."""
+    ``journal_state`` is how the writing goes. ``spending`` says what clouds have cost, and ``resting`` which models are
+    passed over now. What else is ``None`` has no routes."""
     keeper = guard or Guard(None)
     told = journal
     if counts is None:
@@ -117,10 +118,16 @@ def build_app(
         doors=lambda: keeper.doors(open_here=loopback_only),
         cloud=counts.cloud_data,
         spending=spending,
+        resting=resting,
         state_folder=state_folder,
     )
     metrics = Metrics(
-        counts=counts, controller=controller, switchboard=switchboard, spending=spending, journal_state=journal_state
+        counts=counts,
+        controller=controller,
+        switchboard=switchboard,
+        spending=spending,
+        resting=resting,
+        journal_state=journal_state,
     )
     swaps = Swaps(controller=controller)
     threads = EditThreads()

@@ -32,7 +32,7 @@ class _Registry:
 
 class Metrics:
     """Everything is worked out when it is asked for, from what is there anyway. ``spending`` tells what clouds have cost,
-    provider by provider. No label is a text that a caller chose."""
+    provider by provider, ``resting`` which models are passed over now. No label is a text that a caller chose."""
 
     def __init__(
         self,
@@ -41,12 +41,14 @@ class Metrics:
         controller: Controller,
         switchboard: Switchboard,
         spending: Callable[[], Sequence[Mapping[str, object]]],
+        resting: Callable[[], Sequence[Mapping[str, object]]],
         journal_state: JournalState | None,
     ) -> None:
         self._counts = counts
         self._controller = controller
         self._switchboard = switchboard
         self._spending = spending
+        self._resting = resting
         self._journal_state = journal_state
 
     async def show(self, request: Request) -> Response:
@@ -60,6 +62,7 @@ class Metrics:
         yield from request_families(self._counts)
         yield from self._plan()
         yield self._providers()
+        yield self._passed_over()
         yield from self._budgets()
         if self._journal_state is not None:
             yield CounterMetricFamily(
@@ -93,12 +96,24 @@ class Metrics:
     def _providers(self) -> Metric:
         family = GaugeMetricFamily(
             "rolegate_provider_up",
-            "Whether a provider answered when it was last asked what it has.",
+            "Whether a provider answered when it was last asked what it has; one in the cloud is not asked, and 1.",
             labels=("provider", "kind"),
         )
         discovery = self._controller.registry.last
         for state in discovery.providers if discovery is not None else ():
             family.add_metric((state.provider.name, state.provider.kind.value), int(state.up))
+        return family
+
+    def _passed_over(self) -> Metric:
+        family = GaugeMetricFamily(
+            "rolegate_model_resting",
+            "Whether requests pass over a model of the live plan for the time being.",
+            labels=("model",),
+        )
+        roles = self._switchboard.live.roles if self._switchboard.started else {}
+        resting = {one["model"] for one in self._resting()}
+        for model in sorted({str(one.ref) for plan in roles.values() for one in plan.deployments}):
+            family.add_metric((model,), int(model in resting))
         return family
 
     def _budgets(self) -> Iterator[Metric]:

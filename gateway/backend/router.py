@@ -172,7 +172,7 @@ class LiteLLMBackend:
         key = self._keys.key(call.keyed_by)
         if not key:
             raise UpstreamFailed(f'no key is known for the provider "{call.keyed_by}"', failure=FailureClass.AUTH)
-        if not key.fits_a_header:
+        if not key.may_be_a_key:
             raise UpstreamFailed(ODD_KEY, failure=FailureClass.AUTH)
         return call if key.reveal() == call.arguments.get("api_key") else call.with_key(key)
 

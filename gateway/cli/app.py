@@ -91,10 +91,12 @@ def _usage(error: typer.TyperException, *, console: Console) -> int:
     """A command line that cannot be parsed: what is wrong with it, and where the help is."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "rolegate"
+    # The words of the library that checks values stand before its caller's own.
+    message = error.format_message().replace(": Value error, ", ": ")
     if console.json:
-        console.value({"error": {"code": "usage", "message": error.format_message(), "hint": f"see `{path} --help`"}})
+        console.value({"error": {"code": "usage", "message": message, "hint": f"see `{path} --help`"}})
     else:
-        console.error(error.format_message(), hint=f"see `{path} --help`")
+        console.error(message, hint=f"see `{path} --help`")
     return USAGE
 
 

@@ -38,7 +38,9 @@ def create(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="What log and journal call its bearer.", show_default=False)
     ],
-    admin: Annotated[bool, typer.Option("--admin", help="A key for /admin, instead of one for /v1.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="A key for /admin and /metrics, instead of one for /v1.")
+    ] = False,
     roles: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +49,9 @@ def create(
     ] = None,
     expires: Annotated[
         str | None,
-        typer.Option("--expires", metavar="WHEN", help="After 12h, 30d or 8w, or on 2030-12-31.", show_default="never"),
+        typer.Option(
+            "--expires", metavar="WHEN", help="After 12h, 30d or 8w, or when 2030-12-31 begins.", show_default="never"
+        ),
     ] = None,
     per_minute: Annotated[
         int | None, typer.Option("--per-minute", metavar="N", min=1, help="At most so many requests per minute.")
@@ -170,7 +174,7 @@ def _unknown_roles(roles: frozenset[str], *, workspace: "Workspace") -> list[str
 
 def _opens(key: "ClientKey") -> str:
     if key.scope == "admin":
-        return "/admin"
+        return "/admin and /metrics"
     return "/v1" if key.roles is None else f"/v1 for {', '.join(sorted(key.roles))}"
 
 
@@ -203,11 +207,17 @@ def _row(key: "ClientKey", *, now_s: float) -> tuple[Cell | str, ...]:
         key.id if key.id != key.name else "-",
         key.scope.value,
         Cell(text=state, style="green" if state == "in force" else "red"),
-        "all" if key.roles is None else ", ".join(sorted(key.roles)),
+        _roles_shown(key),
         _limits(key),
         "-" if key.created_s is None else clock(key.created_s, form=_WHEN),
         "never" if key.expires_s is None else clock(key.expires_s, form=_WHEN),
     )
+
+
+def _roles_shown(key: "ClientKey") -> str:
+    if key.scope == "admin":
+        return "-"
+    return "all" if key.roles is None else ", ".join(sorted(key.roles))
 
 
 def _limits(key: "ClientKey") -> str:

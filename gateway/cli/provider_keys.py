@@ -48,18 +48,17 @@ def set_key(
     keys = workspace.keys
     keys.look()
     text = _read_secret(call, f"key of {provider}: ", stdin=stdin)
-    if text and not text.fits_a_header:
-        raise BadRequest(
-            "the key has a line break, or other characters that no request can carry",
-            hint="see whether it was pasted whole, and by itself; nothing was written",
-        )
+    _must_be_a_key(text)
+    new = not keys.lock
     unlock = keys.opener() if keys.lock or stdin else _first_lock(call, workspace)
     glance = keys.vault().set(provider, text, unlock=unlock)
     doubts = list(glance.warnings)
     if keys.origin(provider) == "environment":
         doubts.append(f"{key_variable(provider)} is set, and counts before the key in the vault")
     doubts += _unknown_provider(workspace, provider)
-    _tell(call, workspace, glance, said=f"the key of {provider} is in {keys.path}", provider=provider, doubts=doubts)
+    said = f"the key of {provider} is in {keys.path}"
+    said += f", a new vault, which opens with {_opens_with(workspace, glance)}" if new else ""
+    _tell(call, workspace, glance, said=said, provider=provider, doubts=doubts)
 
 
 def remove_key(call: Call, *, provider: Name) -> None:
@@ -94,8 +93,21 @@ def rotate(
     keys.look()
     unlock = keys.file_opener() if keys.lock == "key_file" and to is not None else keys.opener()
     glance = keys.vault().rotate(unlock=unlock, to=_target(call, workspace, to=to, stdin=stdin))
-    how = "a passphrase" if glance.source == "passphrase" else f"the key file {keys.key_file}"
+    how = _opens_with(workspace, glance)
     _tell(call, workspace, glance, said=f"{keys.path} is encrypted anew, and opens with {how}", doubts=glance.warnings)
+
+
+def _opens_with(workspace: "Workspace", glance: "Glance") -> str:
+    return "a passphrase" if glance.source == "passphrase" else f"the key file {workspace.keys.key_file}"
+
+
+def _must_be_a_key(text: Secret) -> None:
+    """What no header can carry is refused before it is kept. The message does not repeat it."""
+    if not text.may_be_a_key:
+        raise BadRequest(
+            "that is no key: it has characters that no header can carry (a line break, say, or a letter that is not ASCII)",
+            hint="nothing was written; see whether more was copied than the key",
+        )
 
 
 def _never_an_argument() -> BadRequest:
@@ -120,7 +132,11 @@ def _target(call: Call, workspace: "Workspace", *, to: str | None, stdin: bool) 
     if stdin:
         return Passphrase(secret=_typed())
     if not can_ask(call.console):
-        raise BadRequest("a new passphrase is needed, and there is no terminal to ask at", hint="give --stdin")
+        elsewhere = "" if keys.lock == "passphrase" else ", or set ROLEGATE_VAULT_PASSPHRASE"
+        raise BadRequest(
+            "a new passphrase is needed, and there is no terminal to ask at",
+            hint=f"give --stdin, and the passphrase on standard input{elsewhere}",
+        )
     text = new_passphrase(f"new passphrase of {keys.path}: ")
     if text is None:
         raise BadRequest("the passphrase is empty", hint="nothing was written")

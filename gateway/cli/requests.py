@@ -70,11 +70,13 @@ def _nothing(*, failed: bool, role: str | None) -> str:
 
 
 def _table(listed: "Sequence[RequestRecord]", *, empty: str) -> Table:
-    # Who has no clouds need not read a column about what they cost.
+    # Who has no clouds need not read a column about what they cost, nor who gave nobody a key who showed one.
     clouds = any(one.cloud for one in listed)
+    keys = any(one.key for one in listed)
     return Table(
         columns=(
             Column(title="TIME"),
+            *((Column(title="KEY", spare=4),) if keys else ()),
             Column(title="ROLE"),
             Column(title="ANSWERED BY", wraps=True, least=24),
             Column(title="OUTCOME"),
@@ -84,7 +86,10 @@ def _table(listed: "Sequence[RequestRecord]", *, empty: str) -> Table:
             Column(title="TOOK", right=True),
             *((Column(title="COST", right=True),) if clouds else ()),
         ),
-        rows=tuple((*_row(one), *((_cost(one),) if clouds else ())) for one in listed),
+        rows=tuple(
+            (when(one.time_s), *((one.key or "-",) if keys else ()), *_row(one), *((_cost(one),) if clouds else ()))
+            for one in listed
+        ),
         empty=empty,
     )
 
@@ -98,7 +103,6 @@ def _cost(one: "RequestRecord") -> str:
 
 def _row(one: "RequestRecord") -> tuple[Cell | str, ...]:
     return (
-        when(one.time_s),
         Cell(text=one.role or "-", style="bold"),
         Cell(text=_answered_by(one), style="cyan" if one.cloud else ""),
         _outcome(one),

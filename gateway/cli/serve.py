@@ -24,12 +24,13 @@ def add_to(app: typer.Typer) -> None:
     add_command(app, serve, name="serve")
 
 
-def _flag(name: str, *, also: str = "") -> Any:
+def _flag(name: str, *, metavar: str | None = None, also: str = "") -> Any:
     """The flag of one server setting, as it is declared; ``also`` is what the flag does beyond the setting."""
     setting = SETTINGS[name]
     usual = str(setting.default).lower() if setting.kind == "boolean" else setting.default or "none"
     return typer.Option(
         setting.flag,
+        metavar=metavar,
         min=setting.minimum,
         max=setting.maximum,
         help=f"{setting.help}{also} [default: as configured, or {usual}]",
@@ -40,16 +41,16 @@ def _flag(name: str, *, also: str = "") -> Any:
 def serve(
     call: Call,
     *,
-    host: Annotated[str | None, _flag("host")] = None,
-    port: Annotated[int | None, _flag("port")] = None,
+    host: Annotated[str | None, _flag("host", metavar="ADDRESS")] = None,
+    port: Annotated[int | None, _flag("port", metavar="N")] = None,
     profile: Annotated[
         str | None, typer.Option("--profile", metavar="P", help="Use this profile for once.", show_default=False)
     ] = None,
     hot_swap: Annotated[bool | None, _flag("hot_swap")] = None,
     embedded: Annotated[bool | None, _flag("embedded", also=_FETCHES)] = None,
     log_format: Annotated[Literal["text", "json"] | None, _flag("log_format")] = None,
-    tls_cert: Annotated[str | None, _flag("tls_cert")] = None,
-    tls_key: Annotated[str | None, _flag("tls_key")] = None,
+    tls_cert: Annotated[str | None, _flag("tls_cert", metavar="FILE")] = None,
+    tls_key: Annotated[str | None, _flag("tls_key", metavar="FILE")] = None,
 ) -> int:
     """Run the gateway until it is stopped."""
     from gateway.cli.passphrases import asked_passphrase

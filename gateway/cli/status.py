@@ -50,6 +50,10 @@ def status(call: Call) -> None:
     console.table(_roles(_as_mapping(live.get("roles"))))
     console.text("")
     console.table(_providers(_as_sequence(live.get("providers"))))
+    resting = _as_sequence(live.get("resting"))
+    if resting:
+        console.text("")
+        console.table(_resting(resting))
     spending = _as_sequence(live.get("spending"))
     if spending:
         console.text("")
@@ -123,7 +127,7 @@ def _pending(pending: Mapping[str, Any], *, serving: object, told: str) -> list[
         return [head, *(f"  {one}" for one in problems if str(one) not in told)]
     profile, files = pending.get("profile"), ", ".join(_as_sequence(pending.get("files")))
     under = f"profile {profile}" if profile else "no profile"
-    what = files if files and profile == serving else under
+    what = (files or "other keys or models than before") if profile == serving else under
     lines = []
     if roles := _as_sequence(pending.get("changed_roles")):
         lines.append(f"pending: {what}, under which {', '.join(roles)} would be served differently")
@@ -214,6 +218,33 @@ def _providers(providers: Sequence[Any]) -> Table:
         ),
         empty="no provider is configured",
     )
+
+
+def _resting(resting: Sequence[Any]) -> Table:
+    return Table(
+        columns=(
+            Column(title="PASSED OVER"),
+            Column(title="UNTIL", wraps=True, least=16),
+            Column(title="WHY", wraps=True),
+        ),
+        rows=tuple(
+            (
+                Cell(text=str(one["model"]), style="bold"),
+                _until(one),
+                Cell(text=f"{one['class']}: {one['message']}" if one["message"] else str(one["class"]), style="red"),
+            )
+            for one in resting
+        ),
+    )
+
+
+def _until(resting: Mapping[str, Any]) -> str:
+    left_s = resting["left_s"]
+    if left_s is not None:
+        return f"{duration(left_s * 1000)} from now" if left_s else "it has been tried again"
+    if resting["class"] == "auth":
+        return "a key is put in (`rolegate providers set-key`), or a restart"
+    return "it is seen again, or a restart"
 
 
 def _spending(spending: Sequence[Any]) -> Table:

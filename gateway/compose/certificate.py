@@ -28,7 +28,7 @@ def check_certificate(configuration: Configuration) -> None:
     except (OSError, ValueError) as exc:  # what ssl raises is an OSError
         name = "tls_key" if _is_certificate(settings.tls_cert) else "tls_cert"
         file = getattr(settings, name) or settings.tls_cert
-        reason = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+        reason = _reason(exc, name=name)
         allowed = (
             "a certificate (PEM) that can be read" if name == "tls_cert" else "its private key (PEM), not encrypted"
         )
@@ -48,6 +48,16 @@ def certificate_trust(tls_cert: str) -> ssl.SSLContext | bool:
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+def _reason(error: OSError | ValueError, *, name: str) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    if not isinstance(error, ssl.SSLError):
+        return error.strerror or str(error)
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "it is the key of another certificate"
+    return "there is none in it" if name == "tls_cert" else "there is no key in it that can be read"
 
 
 def _is_certificate(file: str) -> bool:

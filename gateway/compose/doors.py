@@ -35,15 +35,19 @@ def check_doors(configuration: Configuration, *, openable: Collection[Scope]) ->
     )
 
 
-def told_of_doors(host: str, *, openable: Collection[Scope]) -> tuple[str, ...]:
-    """What whoever starts the gateway is told of an address that others reach."""
+def told_of_doors(host: str, *, openable: Collection[Scope], encrypted: bool) -> tuple[str, ...]:
+    """What whoever starts the gateway is told of an address that others reach. ``encrypted``: TLS is spoken there."""
     if is_loopback_host(host):
         return ()
     shut = {
         Scope.CLIENT: f"no client key is in force, so nobody can use the models: {CREATE[Scope.CLIENT]}",
         Scope.ADMIN: f"no admin key is in force, so /admin is shut, also to commands: {CREATE[Scope.ADMIN]}",
     }
+    readable = (
+        "the way to it is not encrypted, and whoever reads it reads keys: --tls-cert FILE, or a proxy that speaks TLS"
+    )
     return (
         f"listening on {host}: whoever reaches this address needs a key",
+        *(() if encrypted else (readable,)),
         *(text for scope, text in shut.items() if scope not in openable),
     )

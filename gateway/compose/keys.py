@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from gateway.config.environ import Environment
 from gateway.domain.model import Provider
 from gateway.domain.secret import Secret
-from gateway.errors import RolegateError
-from gateway.file_errors import VaultLocked, VaultUnreadable
+from gateway.errors import Problem, RolegateError
+from gateway.file_errors import ConfigInvalid, VaultLocked, VaultUnreadable
 
 if TYPE_CHECKING:
     from gateway.vault.vault import Opener, Vault
@@ -37,13 +37,14 @@ Moved = Callable[[str], object]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Vaulted:
     """The vault as it was last seen. ``lock`` is what opens it, empty where there is none; ``held`` are the providers that it has
-    a key of, as it shows without being opened; ``keys`` what was in it when it could last be opened, and ``etag`` which content
-    that was. ``trouble`` is why it cannot be now."""
+    a key of, as it shows without being opened; ``keys`` what was in it when it could last be opened, ``etag`` which content that
+    was, and ``marks`` when each key was put in. ``trouble`` is why it cannot be now."""
 
     lock: Lock = ""
     held: frozenset[str] = frozenset()
     keys: Mapping[str, Secret] = field(default_factory=dict)
     etag: str = ""
+    marks: Mapping[str, str] = field(default_factory=dict)
     trouble: RolegateError | None = None
     warnings: tuple[str, ...] = ()
 
@@ -130,7 +131,8 @@ class ProviderKeys:
             heard(secret)
 
     def when_moved(self, moved: Moved) -> None:
-        """``moved`` is told the provider whose key has become another one, or none, in the thread that has read it."""
+        """``moved`` is told the provider whose key was put in again, be it the same, or taken out, in the thread that has read
+        it."""
         self._moved.append(moved)
 
     def look(self) -> None:
@@ -152,7 +154,10 @@ class ProviderKeys:
             moved = [
                 name
                 for name in {*before.keys, *now.keys}
-                if _text(before.keys.get(name)) != _text(now.keys.get(name))
+                if (
+                    _text(before.keys.get(name)) != _text(now.keys.get(name))
+                    or before.marks.get(name) != now.marks.get(name)
+                )
                 and self._environment.provider_key(name) is None
             ]
             if moved:
@@ -165,7 +170,9 @@ class ProviderKeys:
 
     def require(self, providers: Collection[Provider]) -> None:
         """Raise ``VaultLocked`` or ``VaultUnreadable`` if the vault could not be read and one of ``providers`` needs it: its key
-        is in there, or, where nobody can tell what is, it is a cloud provider without any other."""
+        is in there, or, where nobody can tell what is, it is a cloud provider without any other. ``ConfigInvalid`` for variables
+        of theirs that cannot be a key."""
+        self._require_variables(providers)
         trouble = self._vaulted.trouble
         if trouble is None:
             return
@@ -174,6 +181,18 @@ class ProviderKeys:
         readable = isinstance(trouble, VaultLocked)
         if any(one.name in held if readable else one.cloud for one in unkeyed):
             raise trouble
+
+    def _require_variables(self, providers: Collection[Provider]) -> None:
+        variables = [one.key_variable for one in providers if one.key_variable and not self._can_be_shown(one.name)]
+        if variables:
+            found, allowed = "characters that no header can carry", "a key: letters, digits and signs on one line"
+            raise ConfigInvalid(
+                [Problem(file="environment", key_path=one, found=found, allowed=allowed) for one in variables]
+            )
+
+    def _can_be_shown(self, provider: str) -> bool:
+        given = self._environment.provider_key(provider)
+        return given is None or given.may_be_a_key
 
     def open_for(self, providers: Iterable[Provider]) -> None:
         """Open the vault if the key of one of ``providers`` is in it and nowhere else. Blocks; never raises."""
@@ -230,6 +249,7 @@ class ProviderKeys:
             held=frozenset(opened.keys),
             keys=opened.keys,
             etag=glance.etag,
+            marks=glance.marks,
             warnings=opened.warnings,
         )
 

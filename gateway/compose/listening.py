@@ -1,6 +1,7 @@
 """The listening side of the gateway's process: the address, the event loop, and the server that stops cleanly."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -71,8 +72,26 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as exc:
-        reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)
-        raise AddressTaken(host=host, port=port, reason=reason) from exc
+        raise AddressTaken(host=host, port=port, reason=_refusal(exc), hint=_way_out(exc)) from exc
+
+
+def _is_unknown_name(error: OSError) -> bool:
+    # ``create_server`` raises a plain error from within that of the resolver.
+    return isinstance(error.__context__, socket.gaierror)
+
+
+def _refusal(error: OSError) -> str:
+    if _is_unknown_name(error):
+        return "this name leads to no address"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+
+
+def _way_out(error: OSError) -> str:
+    if _is_unknown_name(error) or error.errno == errno.EADDRNOTAVAIL:
+        return "--host is an address of this machine, or 0.0.0.0 for all of them"
+    if isinstance(error, PermissionError):
+        return "ports under 1024 are the administrator's on most systems; choose another --port"
+    return "stop what listens there, or choose another --port"
 
 
 class Server(uvicorn.Server):

@@ -1,4 +1,5 @@
-"""One candidate judged for one role: the checks in the order of ``Verdict``; the first that applies is the verdict."""
+"""One candidate judged for one role: the checks in the order of ``Verdict``; the first that applies is the verdict. Only whether
+a cloud model is named at all is asked before them: nothing else matters of one that is not."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -200,8 +201,10 @@ def _key(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     provider = case.world.directory.states[case.provider_name].provider
     if not provider.cloud or provider.has_key:
         return None
-    variable = f" (set {provider.key_variable})" if provider.key_variable else ""
-    return Verdict.NO_API_KEY, f"no API key is known for {provider.name}{variable}"
+    if not provider.key_variable:
+        return Verdict.NO_API_KEY, f"no API key is known for {provider.name}"
+    how = f"`rolegate providers set-key {provider.name}`, or {provider.key_variable}"
+    return Verdict.NO_API_KEY, f"no API key is known for {provider.name} ({how})"
 
 
 def _consent(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
@@ -214,11 +217,15 @@ def _consent(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     return None
 
 
+def _cloud_by_name_only(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
+    if case.named or not case.model.cloud:
+        return None
+    return Verdict.EXCLUDED, "a cloud model serves a role only where it is named"
+
+
 def _inclusion(case: Case, notes: Notes) -> tuple[Verdict, str] | None:
     if case.named:
         return None
-    if case.model.cloud:
-        return Verdict.EXCLUDED, "a cloud model serves a role only where it is named"
     if not case.role.discover:
         return Verdict.EXCLUDED, "the role's discover is false, and it is not named"
     return None
@@ -247,6 +254,7 @@ def _why_ok(case: Case, notes: Notes) -> str:
 
 
 _CHECKS: Final[tuple[_Check, ...]] = (
+    _cloud_by_name_only,
     _provider_up,
     _task,
     _requirements,
@@ -254,7 +262,7 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     _memory_limit,
     _fits_now,
     _temperature,
-    _key,
     _consent,
+    _key,
     _inclusion,
 )

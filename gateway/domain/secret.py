@@ -24,6 +24,12 @@ class Secret:
         the whole text in their words."""
         return self._text.isascii() and self._text.isprintable()
 
+    @property
+    def may_be_a_key(self) -> bool:
+        """Whether a provider can be asked with it. Some clouds have a JSON document in place of a key, and no header carries
+        that."""
+        return self.fits_a_header or self._text.startswith("{")
+
     def __repr__(self) -> str:
         return "Secret('**********')"
 

@@ -19,8 +19,8 @@ class Verdict(StrEnum):
     OVER_MEMORY_LIMIT = "over_memory_limit"
     DOES_NOT_FIT_NOW = "does_not_fit_now"
     TOO_HOT = "too_hot"
-    NO_API_KEY = "no_api_key"
     CLOUD_NOT_ALLOWED = "cloud_not_allowed"
+    NO_API_KEY = "no_api_key"
     EXCLUDED = "excluded"
     OK = "ok"
 

@@ -80,8 +80,12 @@ class Fetcher:
         return bytes(content)
 
     def _refused(self, status: int, path: str, content: bytes) -> ProviderFailed:
-        variable = self._provider.key_variable
-        hint = f"set {variable} to a key it accepts" if status in (401, 403) and variable else ""
+        name, variable = self._provider.name, self._provider.key_variable
+        hint = (
+            f"give it a key that it accepts: `rolegate providers set-key {name}`, or {variable}, which counts before the vault"
+            if status in (401, 403) and variable
+            else ""
+        )
         told = _message(self._masked(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
         return self._failed(
             f"answers {path} with status {status}{f': {told}' if told else ''}", hint=hint, status=status

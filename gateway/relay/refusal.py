@@ -113,8 +113,8 @@ def _hint(failure: FailureClass, *, deployment: Deployment, provider: Provider) 
         return f"`ollama signin` on the host of {provider.name} signs it in; then start the gateway again"
     if not provider.key_variable:
         return ""
-    variable = f"set {provider.key_variable} to a key it accepts and start the gateway again"
-    return f"{variable}, or give it one at once: `rolegate providers set-key {provider.name}`"
+    at_once = f"`rolegate providers set-key {provider.name}` gives it another at once"
+    return f"{at_once}; where {provider.key_variable} is set, that counts, and takes a restart"
 
 
 def _retry_after_s(failure: FailureClass, *, given_s: float | None) -> float | None:

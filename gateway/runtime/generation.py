@@ -16,7 +16,7 @@ from gateway.domain.resources import Resources
 from gateway.domain.role import Policy, Role
 from gateway.domain.selection import Selection, select
 from gateway.domain.trace import RoleTrace, TraceEntry, Verdict
-from gateway.errors import NoModelForRole, UnknownRole
+from gateway.errors import ByRoleOnly, NoModelForRole, UnknownRole
 from gateway.relay.route import Route
 
 MAX_REASONS: Final = 5
@@ -101,7 +101,8 @@ class Generation:
     def route(self, name: str) -> Route:
         """How requests for ``name`` (a role, or an exposed model reference) travel.
 
-        Raises ``UnknownRole``, or ``NoModelForRole`` when nothing can serve it.
+        Raises ``UnknownRole``, ``ByRoleOnly`` for a reference that is nobody's to ask for, or ``NoModelForRole`` when nothing can
+        serve it.
         """
         known = self._routes.get(name)
         if known is not None:
@@ -153,7 +154,10 @@ class Generation:
             raise UnknownRole(name=name, roles=listed, nearest=nearest_name(name, [*listed, *self.references]))
         if _by_role_only(model):
             what = "in the cloud" if model.cloud else "on the litellm lane"
-            raise NoModelForRole(role=name, reasons=[f"models {what} answer for roles that name them only"])
+            having = [
+                role for role, plan in self.roles.items() if any(one.ref == model.ref for one in plan.deployments)
+            ]
+            raise ByRoleOnly(name=name, what=what, roles=sorted(having))
         selection = select(
             roles={name: Role(name=name, preferred=(str(model.ref),), discover=False)},
             discovery=self.discovery,
@@ -163,7 +167,7 @@ class Generation:
         plan = selection.plan.roles[name]
         if not plan.deployments:
             first = selection.trace(name).entries[0]
-            raise NoModelForRole(role=name, reasons=[f"{first.verdict.value}: {first.reason}"])
+            raise NoModelForRole(role=name, reasons=[f"{first.verdict.value}: {first.reason}"], reference=True)
         planned = self._planned_contexts.get(model.weights_ref)
         if planned is None:
             return plan

@@ -60,13 +60,15 @@ def opener(*, passphrase: Secret | None, key_file: Path) -> Opener:
 class Glance:
     """What a vault shows without being opened, and therefore without proof.
 
-    ``etag`` is what an edit may expect to find. ``warnings`` are sentences for the operator.
+    ``etag`` is what an edit may expect to find. ``marks`` are of each key, and others whenever it is put in, be it the same one.
+    ``warnings`` are sentences for the operator.
     """
 
     source: Literal["passphrase", "key_file"]
     providers: tuple[str, ...]
     revision: int
     etag: str
+    marks: Mapping[str, str]
     warnings: tuple[str, ...]
 
 
@@ -129,7 +131,7 @@ class Vault:
         with self._edited(expected) as envelope:
             known = () if envelope is None else tuple(sorted(envelope.entries))
             if envelope is None or provider not in known:
-                raise UnknownName(kind="provider key in the vault", name=_shown(provider), known=known)
+                raise UnknownName(kind="key in the vault for", name=_shown(provider), known=known)
             data_key = self._opened(envelope, unlock)
             entries = {name: box for name, box in envelope.entries.items() if name != provider}
             return self._write(envelope, data_key, entries=entries)
@@ -179,6 +181,7 @@ class Vault:
             providers=tuple(sorted(envelope.entries)),
             revision=envelope.revision,
             etag=content.etag,
+            marks={name: box.nonce.hex() for name, box in envelope.entries.items()},
             warnings=self._warnings(content),
         )
 

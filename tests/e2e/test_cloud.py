@@ -103,7 +103,7 @@ async def test_a_word_of_each_cloud_is_asked_for_without_a_gateway(tmp_path: Pat
 
 
 async def test_what_keeps_a_cloud_model_from_answering_is_in_the_error(tmp_path: Path, cloud: FakeUpstream) -> None:
-    no_key = "no API key is known for openai (set OPENAI_API_KEY)"
+    no_key = "no API key is known for openai (`rolegate providers set-key openai`, or OPENAI_API_KEY)"
     cases: list[tuple[str, dict[str, object], dict[str, object], bool]] = [
         ("selection.cloud_fallback is false", {"cloud_fallback": False}, {}, True),
         ("the role's allow_cloud is false", {}, {"allow_cloud": False}, True),

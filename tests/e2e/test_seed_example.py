@@ -61,7 +61,7 @@ async def test_the_preferred_models_come_first_and_no_cloud_model_without_a_key(
     assert not any(one["cloud"] for one in plan["roles"]["planner"]["deployments"])
     assert verdicts(plan)["openai:gpt-4o-mini"] == (
         "no_api_key",
-        "no API key is known for openai (set OPENAI_API_KEY)",
+        "no API key is known for openai (`rolegate providers set-key openai`, or OPENAI_API_KEY)",
     )
 
 

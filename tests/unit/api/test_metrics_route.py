@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from admin_builders import MISTRAL, Gateway, write_profile
-from builders import a_cloud, a_role
+from builders import a_cloud, a_model, a_role
 from fakes import faults
 from fakes.ollama import FakeOllama
 from gateway import __version__
@@ -49,6 +49,7 @@ async def told(
     *,
     counts: RequestCounts | None = None,
     spending: Sequence[Mapping[str, object]] = (),
+    resting: Sequence[Mapping[str, object]] = (),
     journal: Journal | None = None,
     sources: Sequence[SteeredSource] = (),
     started: bool = False,
@@ -63,6 +64,7 @@ async def told(
         controller=controller,
         switchboard=switchboard,
         spending=lambda: spending,
+        resting=lambda: resting,
         journal_state=journal,
     )
     app = Starlette(routes=[Route("/metrics", metrics.show)])
@@ -221,6 +223,16 @@ async def test_what_is_left_of_budgets_is_told_where_there_is_one(tmp_path: Path
     }
 
 
+async def test_models_that_are_passed_over_are_told_among_those_of_the_plan(tmp_path: Path) -> None:
+    resting = [{"model": "ollama:a:1b"}, {"model": "ollama:gone:1b"}]
+    source = SteeredSource(a_model("ollama:a:1b"), a_model("ollama:b:1b"))
+    found = await told(tmp_path, resting=resting, sources=[source], started=True)
+    assert {name: value for name, value in found.items() if name.startswith("rolegate_model_resting{")} == {
+        'rolegate_model_resting{model="ollama:a:1b"}': 1,
+        'rolegate_model_resting{model="ollama:b:1b"}': 0,
+    }
+
+
 async def test_what_the_journal_could_not_keep_is_told(tmp_path: Path) -> None:
     assert (await told(tmp_path, journal=Journal()))["rolegate_journal_dropped_requests_total"] == 3
 
@@ -233,6 +245,7 @@ async def test_requests_that_end_meanwhile_are_in_the_next_answer(tmp_path: Path
         controller=a_controller(a_configuration(tmp_path, a_role()), (), switchboard=switchboard),
         switchboard=switchboard,
         spending=list,
+        resting=list,
         journal_state=None,
     )
     app = Starlette(routes=[Route("/metrics", metrics.show)])

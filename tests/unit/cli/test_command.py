@@ -100,6 +100,15 @@ ERRORS = [
         ),
     ),
     (
+        ConfigInvalid([Problem(file="--host", key_path="gateway.host", found='"x"', allowed="an address")]),
+        3,
+        (
+            "error: 1 problem in the configuration:\n"
+            '  --host: gateway.host: found "x"; allowed: an address\n'
+            "hint: mend what is named above, and give the command again\n"
+        ),
+    ),
+    (
         NoModelForRole(role="planner"),
         4,
         'error: no model can serve the role "planner" now\nhint: `rolegate explain planner` shows every candidate\n',

@@ -123,3 +123,14 @@ def test_a_model_that_the_map_knows_can_be_compared_with(rolegate: Rolegate, sta
     told = json.loads(rolegate("costs", "--as", "openai:gpt-4o", "--json")[1])
     assert told["as"] == "openai:gpt-4o"
     assert told["total"]["as_if_usd"] > 0
+
+
+def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are(rolegate: Rolegate) -> None:
+    assert rolegate("costs", "--by", "hour") == (
+        2,
+        "",
+        (
+            "error: Invalid value for '--by': 'hour' is not one of 'role', 'model', 'provider', 'day'.\n"
+            "hint: see `rolegate costs --help`\n"
+        ),
+    )

@@ -86,14 +86,14 @@ def test_the_list_shows_who_may_come_in(rolegate: Rolegate, monkeypatch: pytest.
     shown = [" ".join(line.split()) for line in out.splitlines()]
     assert shown[:2] == [
         "NAME ID SCOPE STATE ROLES LIMITS CREATED EXPIRES",
-        "ROLEGATE_ADMIN_KEY - admin in force all - - never",
+        "ROLEGATE_ADMIN_KEY - admin in force - - - never",
     ]
     ids = [line.split()[1] for line in shown[2:]]
     assert [
         line.replace(f" {one} ", " ID ", 1).replace(day, "DAY") for one, line in zip(ids, shown[2:], strict=True)
     ] == [
         f"ci ID client in force planner 60 per minute, 4 at once DAY {shown[2].split()[-2]} never",
-        f"root ID admin in force all - DAY {shown[3].split()[-3]} 2100-01-01 00:00",
+        f"root ID admin in force - - DAY {shown[3].split()[-3]} 2100-01-01 00:00",
         f"gone ID client revoked all - DAY {shown[4].split()[-2]} never",
     ]
 

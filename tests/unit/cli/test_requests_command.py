@@ -220,3 +220,15 @@ def test_the_data_of_a_request_has_its_documented_shape() -> None:
     ]
     assert shape["first_token_ms"] == 1.3
     assert shape["attempts"][0] == {"model": "ollama:llama3.1:8b", "class": "timeout", "status": None, "ms": 2000.0}
+
+
+def test_where_keys_were_shown_a_column_says_whose(rolegate: Rolegate, state: Path, then_s: float) -> None:
+    remember(state, a_record(time_s=then_s, key="ada"), a_record("two", time_s=then_s))
+    day = time.strftime("%m-%d", time.gmtime(then_s))
+    code, out, _ = rolegate("requests")
+    assert code == 0
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "TIME KEY ROLE ANSWERED BY OUTCOME TRIES TOKENS FIRST TOOK",
+        f"{day} 12:00 - planner ollama:llama3.1:8b ok 1 1,204/88 120 ms 1.8 s",
+        f"{day} 12:00 ada planner ollama:llama3.1:8b ok 1 1,204/88 120 ms 1.8 s",
+    ]

@@ -20,13 +20,28 @@ from gateway.file_errors import ConfigInvalid
             ("NONE", "KEY"),
             "--tls-cert: gateway.tls_cert: found NONE: No such file or directory; allowed: a certificate (PEM) that can be read",
         ),
-        (("KEY", "KEY"), "--tls-cert: gateway.tls_cert: found KEY: "),
+        (
+            ("KEY", "KEY"),
+            "--tls-cert: gateway.tls_cert: found KEY: there is none in it; allowed: a certificate (PEM) that can be read",
+        ),
         (
             ("CERT", "NONE"),
             "--tls-key: gateway.tls_key: found NONE: No such file or directory; allowed: its private key (PEM), not encrypted",
         ),
-        (("CERT", "OTHER"), "--tls-key: gateway.tls_key: found OTHER: "),
-        (("CERT", ""), "gateway: gateway.tls_key: found CERT: "),
+        (
+            ("CERT", "OTHER"),
+            (
+                "--tls-key: gateway.tls_key: found OTHER: it is the key of another certificate; "
+                "allowed: its private key (PEM), not encrypted"
+            ),
+        ),
+        (
+            ("CERT", ""),
+            (
+                "gateway: gateway.tls_key: found CERT: there is no key in it that can be read; "
+                "allowed: its private key (PEM), not encrypted"
+            ),
+        ),
         (
             ("CERT", "LOCKED"),
             (

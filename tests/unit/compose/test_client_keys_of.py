@@ -98,17 +98,24 @@ def test_on_loopback_no_key_is_needed(host: str, tmp_path: Path) -> None:
     configuration = load(folder=tmp_path, state_folder=tmp_path, environment=environment)
     gateway = dataclasses.replace(configuration.gateway, host=host)
     check_doors(dataclasses.replace(configuration, gateway=gateway), openable=())
-    assert told_of_doors(host, openable=()) == ()
+    assert told_of_doors(host, openable=(), encrypted=False) == ()
 
 
 def test_a_scope_that_nobody_can_open_is_told_of_when_the_gateway_starts() -> None:
     head = "listening on 0.0.0.0: whoever reaches this address needs a key"
-    assert told_of_doors("0.0.0.0", openable={Scope.CLIENT, Scope.ADMIN}) == (head,)
-    assert told_of_doors("0.0.0.0", openable={Scope.CLIENT}) == (
+    assert told_of_doors("0.0.0.0", openable={Scope.CLIENT, Scope.ADMIN}, encrypted=True) == (head,)
+    assert told_of_doors("0.0.0.0", openable={Scope.CLIENT}, encrypted=True) == (
         head,
         "no admin key is in force, so /admin is shut, also to commands: `rolegate keys create NAME --admin`",
     )
-    assert told_of_doors("0.0.0.0", openable={Scope.ADMIN}) == (
+    assert told_of_doors("0.0.0.0", openable={Scope.ADMIN}, encrypted=True) == (
         head,
         "no client key is in force, so nobody can use the models: `rolegate keys create NAME`",
+    )
+
+
+def test_an_address_that_others_reach_without_tls_is_told_of() -> None:
+    assert told_of_doors("0.0.0.0", openable={Scope.CLIENT, Scope.ADMIN}, encrypted=False) == (
+        "listening on 0.0.0.0: whoever reaches this address needs a key",
+        "the way to it is not encrypted, and whoever reads it reads keys: --tls-cert FILE, or a proxy that speaks TLS",
     )

@@ -98,6 +98,20 @@ def test_a_vault_that_changes_is_read_again_and_who_listens_hears_what_is_new(pl
     assert (shown(keys, "anthropic"), keys.lock) == ([None], "")
 
 
+def test_the_same_key_put_in_again_is_news_of_its_provider_alone(place: Place) -> None:
+    """Whoever has mended an account at the provider's has no other key to give."""
+    place.put(openai="same", anthropic="same")
+    keys = place.keys()
+    keys.read()
+    moved: list[str] = []
+    keys.when_moved(moved.append)
+    place.put(openai="same")
+    keys.read()
+    assert moved == ["openai"]
+    keys.read()
+    assert moved == ["openai"]
+
+
 def test_secrets_of_the_environment_are_told_and_short_words_of_others_are_not(place: Place) -> None:
     heard: list[str] = []
     keys = place.keys(

@@ -109,11 +109,15 @@ def test_cloud_models_come_after_local_ones_and_the_system_default_last() -> Non
     ("role", "policy", "has_key", "verdict", "reason"),
     [
         (a_role(cloud=["openai:m"]), Policy(), False, Verdict.NO_API_KEY,
-         "no API key is known for openai (set OPENAI_API_KEY)"),
+         "no API key is known for openai (`rolegate providers set-key openai`, or OPENAI_API_KEY)"),
         (a_role(cloud=["openai:m"]), Policy(cloud_fallback=False), True, Verdict.CLOUD_NOT_ALLOWED,
          "selection.cloud_fallback is false"),
         (a_role(cloud=["openai:m"], allow_cloud=False), Policy(), True, Verdict.CLOUD_NOT_ALLOWED,
          "the role's allow_cloud is false"),
+        (a_role(cloud=["openai:m"], allow_cloud=False), Policy(), False, Verdict.CLOUD_NOT_ALLOWED,
+         "the role's allow_cloud is false"),
+        (a_role(), Policy(cloud_fallback=False), False, Verdict.EXCLUDED,
+         "a cloud model serves a role only where it is named"),
         (a_role(), Policy(), True, Verdict.EXCLUDED, "a cloud model serves a role only where it is named"),
     ],
 )  # fmt: skip

@@ -273,7 +273,10 @@ async def test_a_refused_connection_reads_well(fake: FakeOllama, source_of: Call
         (faults.status(502, "<html>"), "answers /api/tags with status 502: <html>"),
         (
             faults.status(401, '{"error":"unauthorized"}'),
-            "answers /api/tags with status 401: unauthorized; set OLLAMA_API_KEY to a key it accepts",
+            (
+                "answers /api/tags with status 401: unauthorized; give it a key that it accepts: "
+                "`rolegate providers set-key ollama`, or OLLAMA_API_KEY, which counts before the vault"
+            ),
         ),
         (
             faults.status(307, location="http://10.0.0.1/api/tags"),

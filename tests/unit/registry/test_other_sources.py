@@ -202,8 +202,16 @@ async def test_an_openai_server_that_is_wrong_says_how(fake: FakeUpstream) -> No
     state, _ = await OpenAISource(provider=lab(fake), enricher=enricher()).discover()
     assert state.error == (
         f"lab at {fake.base_url} answers /models with status 401: You didn't provide an API key.;"
-        " set LAB_API_KEY to a key it accepts"
+        " give it a key that it accepts: `rolegate providers set-key lab`, or LAB_API_KEY, which counts before the vault"
     )
+    asked = len(fake.requests)
+    for text in ("one\ntwo", "ключ"):
+        state, _ = await OpenAISource(provider=lab(fake), enricher=enricher(), keys=Keys(lab=text)).discover()
+        assert state.error == (
+            f"lab at {fake.base_url} cannot be asked: the gateway's key for the provider holds characters that no key has"
+            " (a line break, perhaps)"
+        )
+    assert len(fake.requests) == asked
     source = OpenAISource(provider=lab(fake), enricher=enricher(), keys=Keys(lab="sk"), answer_s=0.2)
     fake.fail(faults.hang(), times=1)
     state, _ = await source.discover()

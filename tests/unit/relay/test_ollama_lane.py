@@ -140,8 +140,8 @@ async def test_a_key_that_the_host_refuses_is_an_auth_failure_and_never_retried(
     assert [one.failure for one in caught.value.attempts] == ["auth"]
     assert caught.value.message.endswith("failed with auth: the provider refused the gateway's key (status 401)")
     assert caught.value.hint == (
-        "set OLLAMA_API_KEY to a key it accepts and start the gateway again, "
-        "or give it one at once: `rolegate providers set-key ollama`"
+        "`rolegate providers set-key ollama` gives it another at once; "
+        "where OLLAMA_API_KEY is set, that counts, and takes a restart"
     )
 
 

@@ -285,8 +285,8 @@ async def test_a_key_that_is_refused_holds_the_deployment_back() -> None:
     assert (first.value.status, first.value.failure_code) == (502, "provider_auth")
     assert "wrong-key" not in first.value.message
     hint = (
-        "set LAB_API_KEY to a key it accepts and start the gateway again, "
-        "or give it one at once: `rolegate providers set-key lab`"
+        "`rolegate providers set-key lab` gives it another at once; "
+        "where LAB_API_KEY is set, that counts, and takes a restart"
     )
     assert (first.value.hint, second.value.hint) == (hint, hint)
     assert second.value.message == (

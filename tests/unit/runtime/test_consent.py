@@ -8,7 +8,7 @@ import pytest
 from builders import a_cloud, a_model, a_role
 from gateway.domain.model import ProviderKind
 from gateway.domain.role import Policy, Role
-from gateway.errors import NoModelForRole
+from gateway.errors import ByRoleOnly, NoModelForRole
 from gateway.runtime.generation import Generation
 from live_builders import SteeredSource, a_configuration, a_controller
 
@@ -33,7 +33,12 @@ def served(generation: Generation, role: str) -> list[str]:
     [
         (True, Policy(cloud_fallback=False), True, "selection.cloud_fallback is false"),
         (False, Policy(), True, "the role's allow_cloud is false"),
-        (True, Policy(), False, "no API key is known for openai (set OPENAI_API_KEY)"),
+        (
+            True,
+            Policy(),
+            False,
+            "no API key is known for openai (`rolegate providers set-key openai`, or OPENAI_API_KEY)",
+        ),
     ],
     ids=["profile", "role", "key"],
 )
@@ -57,7 +62,10 @@ async def test_what_was_kept_back_is_told_however_many_others_were_ruled_out_bef
     generation = await live(tmp_path, role, keyed=False)
     with pytest.raises(NoModelForRole) as refused:
         generation.route("planner")
-    assert "; openai:m: no API key is known for openai (set OPENAI_API_KEY); and " in refused.value.message
+    assert (
+        "; openai:m: no API key is known for openai (`rolegate providers set-key openai`, or OPENAI_API_KEY); and "
+        in refused.value.message
+    )
     assert "absent:5b" not in refused.value.message
 
 
@@ -73,5 +81,6 @@ async def test_a_caller_does_not_consent_for_the_operator_by_naming_a_cloud_mode
     generation = await live(tmp_path, a_role(preferred=["a:1b"]))
     assert generation.references == ("ollama:a:1b",)
     assert generation.canonical(name) is None
-    with pytest.raises(NoModelForRole, match="models in the cloud answer for roles that name them only"):
+    with pytest.raises(ByRoleOnly, match="models in the cloud answer only for roles that name them") as refused:
         generation.route(name)
+    assert refused.value.hint == "no role has it now"

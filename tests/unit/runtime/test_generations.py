@@ -7,7 +7,7 @@ import pytest
 from builders import a_cloud, a_model, a_role
 from gateway.config.settings import Configuration
 from gateway.domain.model import ProviderKind
-from gateway.errors import GatewayStarting, NoModelForRole, UnknownRole
+from gateway.errors import ByRoleOnly, GatewayStarting, NoModelForRole, UnknownRole
 from gateway.runtime.generation import Generation, GenerationState
 from gateway.runtime.swap import Switchboard
 from live_builders import CountingBackend, Recorder, SteeredSource, a_configuration, a_controller
@@ -44,10 +44,9 @@ async def test_a_direct_request_uses_the_load_profile_that_the_roles_agreed_on(t
 
 async def test_a_model_that_cannot_serve_now_says_why_when_it_is_asked_for(tmp_path: Path) -> None:
     generation = await live(a_configuration(tmp_path, a_role()))
-    with pytest.raises(
-        NoModelForRole, match=r'no model can serve the role "mistral" now: does_not_fit_now: 900\.00 GB'
-    ):
+    with pytest.raises(NoModelForRole, match=r'"mistral" cannot serve now: does_not_fit_now: 900\.00 GB') as refused:
         generation.route("mistral")
+    assert refused.value.hint == "`rolegate models show mistral` shows what is known of it"
 
 
 async def test_a_role_without_models_says_what_ruled_each_out(tmp_path: Path) -> None:
@@ -75,8 +74,13 @@ async def test_references_are_listed_and_served_only_where_they_are_exposed(tmp_
 
 async def test_a_cloud_model_is_reached_through_roles_only(tmp_path: Path) -> None:
     generation = await live(a_configuration(tmp_path, a_role(cloud=["openai:m"])))
-    with pytest.raises(NoModelForRole, match="models in the cloud answer for roles that name them only"):
+    with pytest.raises(ByRoleOnly) as refused:
         generation.route("openai:m")
+    assert (refused.value.http_status, refused.value.code) == (404, "model_not_found")
+    assert str(refused.value) == (
+        '"openai:m" cannot be asked for by its reference: models in the cloud answer only for roles that name them'
+    )
+    assert refused.value.hint == "ask for one of its roles: planner"
 
 
 async def test_before_the_first_plan_nothing_is_admitted() -> None:

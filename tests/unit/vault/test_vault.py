@@ -96,9 +96,9 @@ def test_a_removed_key_is_gone_and_the_others_stay(unlock: Opener, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("open", 'there is no provider key in the vault "open"; known: anthropic, openai'),
-        ("sk-Proj-ABC", 'there is no provider key in the vault "…"; known: anthropic, openai'),
-        ("a" * 33, 'there is no provider key in the vault "…"; known: anthropic, openai'),
+        ("open", 'there is no key in the vault for "open"; known: anthropic, openai'),
+        ("sk-Proj-ABC", 'there is no key in the vault for "…"; known: anthropic, openai'),
+        ("a" * 33, 'there is no key in the vault for "…"; known: anthropic, openai'),
     ],
 )
 def test_a_key_that_is_not_there_cannot_be_removed(name: str, told: str, tmp_path: Path) -> None:

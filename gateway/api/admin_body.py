@@ -18,6 +18,9 @@ from gateway.relay.json_object import read_object
 AT_ONCE_BYTES: Final = 64 << 10
 """What is read without leaving the event loop: longer bodies take their time elsewhere."""
 
+ON: Final = ("1", "true", "yes")
+OFF: Final = ("0", "false", "no")
+
 
 async def read_content(request: Request, *, limit_bytes: int, required: bool = False) -> Mapping[str, object]:
     """The object in the body; empty where there is no body, and none is ``required``. Raises ``BadRequest`` for anything else."""
@@ -79,3 +82,13 @@ def only_query(request: Request, *, known: Sequence[str]) -> Mapping[str, str]:
             allowed = ", ".join(known) or "none"
             raise BadRequest(f'there is no query parameter "{name}"; allowed: {allowed}', param=name)
     return {name: value for name, value in request.query_params.items() if value}
+
+
+def flag_of(query: Mapping[str, str], name: str) -> bool:
+    """A query parameter that is on or off; off when absent or empty. Raises ``BadRequest``."""
+    given = query.get(name, "").casefold()
+    if given in ON:
+        return True
+    if not given or given in OFF:
+        return False
+    raise BadRequest(f'{name}: found "{query[name]}"; allowed: 1 or 0', param=name)

@@ -1,9 +1,12 @@
 """The admin routes of profiles and roles, as rows."""
 
+import json
 from types import MappingProxyType
 from typing import Final
 
 from gateway.api.admin_operation import BODY, FLAG, ROLE, VAULT, Operation, Parameter, Refusals
+from gateway.api.admin_schemas import NAME
+from gateway.config.bundle import Bundle, packed
 from gateway.config.edition import EditsBlocked
 from gateway.errors import BadRequest, NameTaken, ProfileInUse, UnknownName
 from gateway.file_errors import CannotWrite, ConfigInvalid, EditConflict
@@ -12,6 +15,10 @@ _NAME: Final = Parameter(name="name", place="path", about="the profile", require
 _IF_MATCH: Final = Parameter(
     name="If-Match", place="header", about="the ETag of what is to be changed, or * for whatever is there"
 )
+_IF_NONE_MATCH: Final = Parameter(
+    name="If-None-Match", place="header", about="* to create only", schema={"type": "string", "enum": ["*", ""]}
+)
+_EXPORTED: Final = json.loads(packed(Bundle(name="travel", values={"description": "on the train"}, parents={})))
 _ETAG: Final = MappingProxyType({"ETag": "the version; send it back as If-Match"})
 
 _EDITS: Final[Refusals] = (EditConflict, ConfigInvalid, UnknownName, CannotWrite, EditsBlocked)
@@ -48,12 +55,13 @@ EDIT_OPERATIONS: Final = (
         ),
         body="Profile",
         body_required=True,
+        example={"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}},
         answers={200: "ProfileWritten", 201: "ProfileWritten"},
         answer_headers=_ETAG,
         parameters=(
             _NAME,
             _IF_MATCH,
-            Parameter(name="If-None-Match", place="header", about="* to create only"),
+            _IF_NONE_MATCH,
         ),
         refusals=(*BODY, *_EDITS),
     ),
@@ -79,6 +87,7 @@ EDIT_OPERATIONS: Final = (
         detail="All of them are written, or none. Without If-Match, whatever version is there is changed.",
         body="Changes",
         body_required=True,
+        example={"set": {"selection.memory_margin": 0.2}},
         answers={200: "ProfileWritten"},
         answer_headers=_ETAG,
         parameters=(_NAME, _IF_MATCH),
@@ -91,6 +100,7 @@ EDIT_OPERATIONS: Final = (
         about="A new profile with the text of another.",
         body="NewName",
         body_required=True,
+        example={"name": "mine"},
         answers={201: "ProfileWritten"},
         answer_headers=_ETAG,
         parameters=(_NAME,),
@@ -102,7 +112,10 @@ EDIT_OPERATIONS: Final = (
         id="compare_profiles",
         about="What differs between two profiles: settings, and who would serve each role on this machine now.",
         answers={200: "Differences"},
-        parameters=(_NAME, Parameter(name="with", place="query", about="the other profile", required=True)),
+        parameters=(
+            _NAME,
+            Parameter(name="with", place="query", about="the other profile", required=True, schema=NAME),
+        ),
         refusals=_JUDGED,
     ),
     Operation(
@@ -134,6 +147,7 @@ EDIT_OPERATIONS: Final = (
         ),
         body="ExportedProfile",
         body_required=True,
+        example=_EXPORTED,
         answers={200: "ProfileImported", 201: "ProfileImported"},
         answer_headers=_ETAG,
         parameters=(
@@ -172,12 +186,13 @@ EDIT_OPERATIONS: Final = (
         ),
         body="Profile_RoleEntry",
         body_required=True,
+        example={"preferred": ["mistral:latest"], "requirements": {"memory_gb_max": 8}},
         answers={200: "RoleWritten", 201: "RoleWritten"},
         answer_headers=_ETAG,
         parameters=(
             ROLE,
             _IF_MATCH,
-            Parameter(name="If-None-Match", place="header", about="* to create only"),
+            _IF_NONE_MATCH,
         ),
         refusals=(*BODY, *_EDITS),
     ),
@@ -189,6 +204,7 @@ EDIT_OPERATIONS: Final = (
         detail="All of them are written, or none. Without If-Match, whatever version is there is changed.",
         body="Changes",
         body_required=True,
+        example={"set": {"requirements.memory_gb_max": 6}},
         answers={200: "RoleWritten"},
         answer_headers=_ETAG,
         parameters=(ROLE, _IF_MATCH),
@@ -198,7 +214,7 @@ EDIT_OPERATIONS: Final = (
         method="DELETE",
         path="/admin/v1/roles/{role}",
         id="remove_role",
-        about="Remove a role: whoever asks for it gets an error from then on.",
+        about="Remove a role: whoever asks for it gets an error from then on, unless the active profile has it too.",
         answers={200: "RoleRemoved"},
         answer_headers=_ETAG,
         parameters=(ROLE, _IF_MATCH),

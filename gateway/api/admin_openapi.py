@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -21,19 +22,31 @@ EVERYWHERE: Final = (HostNotAllowed, KeyNeeded, KeyNotAllowed, KeyLimitReached, 
 """What any route may refuse with: a caller from elsewhere, one without the right key, and what nobody foresaw."""
 
 
+SECURITY_SCHEMES: Final = MappingProxyType(
+    {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "an admin key"},
+        "api_key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "an admin key, too"},
+    }
+)
+
+
 class Description:
-    """The document, made when it is first asked for."""
+    """The document, made when it is first asked for. ``open_here``: callers on this machine need no key."""
+
+    def __init__(self, *, open_here: bool) -> None:
+        self._open_here = open_here
 
     async def show(self, request: Request) -> Response:
         return JSONResponse(self._document)
 
     @cached_property
     def _document(self) -> Mapping[str, object]:
-        return openapi_document()
+        return openapi_document(open_here=self._open_here)
 
 
-def openapi_document() -> dict[str, Any]:
-    """Every admin route. Pure."""
+def openapi_document(*, open_here: bool) -> dict[str, Any]:
+    """Every admin route; a key is asked for, unless it is ``open_here``. Pure."""
+    security: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
     paths: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
@@ -46,8 +59,9 @@ def openapi_document() -> dict[str, Any]:
             "description": "What the live gateway is, does and remembers, and how to change it. The data plane speaks OpenAI's "
             "and Anthropic's own formats, which are described elsewhere.",
         },
+        "security": [{}, *security] if open_here else security,
         "paths": paths,
-        "components": {"schemas": dict(component_schemas())},
+        "components": {"schemas": dict(component_schemas()), "securitySchemes": dict(SECURITY_SCHEMES)},
     }
 
 
@@ -58,7 +72,7 @@ def _operation(one: Operation) -> dict[str, Any]:
     if one.parameters:
         described["parameters"] = [_parameter(each) for each in one.parameters]
     if one.body:
-        described["requestBody"] = {"required": one.body_required, "content": _json(one.body)}
+        described["requestBody"] = {"required": one.body_required, "content": _json(one.body, example=one.example)}
     described["responses"] = {
         **{str(status): _answer(one, status=status, name=name) for status, name in one.answers.items()},
         **_refusals((*one.refusals, *EVERYWHERE)),
@@ -67,17 +81,20 @@ def _operation(one: Operation) -> dict[str, Any]:
 
 
 def _parameter(one: Parameter) -> dict[str, Any]:
-    return {
+    described: dict[str, Any] = {
         "name": one.name,
         "in": one.place,
         "description": one.about,
         "required": one.required,
         "schema": one.schema,
     }
+    # An empty one counts as not given.
+    return {**described, "allowEmptyValue": True} if one.place == "query" and not one.required else described
 
 
-def _json(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": ref(name)}}
+def _json(name: str, *, example: Mapping[str, object] | None = None) -> dict[str, Any]:
+    described: dict[str, Any] = {"schema": ref(name)}
+    return {"application/json": described if example is None else {**described, "example": example}}
 
 
 def _answer(one: Operation, *, status: int, name: str) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from gateway.api.admin_body import OFF, ON
 from gateway.api.admin_schemas import TEXT, Schema
 from gateway.errors import BadRequest, RequestTooLarge, RequestTooSlow, RolegateError
 from gateway.file_errors import VaultLocked, VaultUnreadable
 
 Refusals = tuple[type[RolegateError], ...]
 
-FLAG: Final[Schema] = {"type": "string", "enum": ["1", "true", "yes", "0", "false", "no"]}
+FLAG: Final[Schema] = {"type": "string", "enum": [*ON, *OFF]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Parameter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method of one path. ``answers`` maps a status to the name of what is in the body (empty for none); ``body`` is the name
-    of what may be sent, and must be where ``body_required``."""
+    of what may be sent, and must be where ``body_required``, and ``example`` one such."""
 
     method: str
     path: str
@@ -38,6 +39,7 @@ class Operation:
     detail: str = ""
     body: str = ""
     body_required: bool = False
+    example: Mapping[str, object] | None = None
     parameters: tuple[Parameter, ...] = ()
     answer_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     refusals: Refusals = ()

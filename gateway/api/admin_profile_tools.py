@@ -6,10 +6,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.api.admin_body import only_fields, only_query, read_content
+from gateway.api.admin_body import flag_of, only_fields, only_query, read_content
 from gateway.api.admin_edits import BODY_LIMIT_BYTES, EditThreads, etag_of, outcome_of, untouched
 from gateway.api.admin_profiles import ProfileShelf
-from gateway.api.model_routes import flag_of
 from gateway.errors import BadRequest
 from gateway.relay.fields import wrong
 from gateway.runtime.controller import Controller
@@ -54,7 +53,7 @@ class ProfileTools:
     async def take_in(self, request: Request) -> Response:
         """``?name=P`` calls it so here, ``?replace=1`` replaces what says something else."""
         name = only_query(request, known=("name", "replace")).get("name")
-        replace = flag_of(request, "replace")
+        replace = flag_of(request.query_params, "replace")
         content = await read_content(request, limit_bytes=IMPORT_LIMIT_BYTES, required=True)
         told = await self._threads.run(self._shelf.take_in, content, name=name, overwrite=replace)
         taken_up = await outcome_of(self._controller.reload(cause=f"profile {told['name']} was imported over HTTP"))

@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gateway.api.admin_explain import MOST_GB
 from gateway.config.bundle import FORMAT
+from gateway.config.fields import KEEP_ALIVE_SCHEMA
 from gateway.config.json_schema import json_schemas
+from gateway.config.profile_edits import NEW_NAME
 from gateway.domain.capabilities import CAPABILITY_FIELDS
 from gateway.domain.cost import By
 from gateway.domain.failure import FailureClass
@@ -21,10 +24,12 @@ Schema = dict[str, Any]
 _COMPONENTS: Final = "#/components/schemas/"
 
 TEXT: Final[Schema] = {"type": "string"}
+NAME: Final[Schema] = {"type": "string", "minLength": 1}
 YES_OR_NO: Final[Schema] = {"type": "boolean"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 NUMBER: Final[Schema] = {"type": "number"}
-EPOCH_S: Final[Schema] = {"type": "number", "description": "seconds since 1970"}
+EPOCH_S: Final[Schema] = {"type": "number", "minimum": 0, "description": "seconds since 1970"}
+GIGABYTES: Final[Schema] = {"type": "number", "minimum": 0, "maximum": MOST_GB}
 MS: Final[Schema] = {"type": "number", "minimum": 0, "description": "milliseconds"}
 DIGEST: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
@@ -126,9 +131,9 @@ def _decisions() -> dict[str, Schema]:
             vision=or_null(YES_OR_NO),
             json_schema=or_null(YES_OR_NO),
             context=or_null({"type": "integer", "minimum": 1}),
-            profile=or_null(TEXT),
-            memory_gb=or_null({"type": "number", "minimum": 0}),
-            vram_gb=or_null({"type": "number", "minimum": 0}),
+            profile=or_null(NAME),
+            memory_gb=or_null(GIGABYTES),
+            vram_gb=or_null(GIGABYTES),
         ),
         "Explanation": answer(
             role=TEXT, task=_words(Task), deployments=list_of(ref("Deployment")), candidates=list_of(candidate)
@@ -206,7 +211,7 @@ def _generations() -> dict[str, Schema]:
             outcome=_words(Outcome),
             error=TEXT,
         ),
-        "Choice": question(("profile",), profile=or_null({"type": "string", "minLength": 1})),
+        "Choice": question(("profile",), profile=or_null(NAME)),
         "Pending": pending,
         "Swap": lacking(
             answer(
@@ -244,7 +249,7 @@ def _models() -> dict[str, Schema]:
         ),
         "Looked": answer(models=COUNT, providers=list_of(ref("Provider"))),
         "Held": held,
-        "Stay": question(keep_alive={"type": ["string", "integer", "null"]}),
+        "Stay": question(keep_alive=or_null(KEEP_ALIVE_SCHEMA)),
         "Loaded": answer(
             model=TEXT,
             loaded=YES_OR_NO,
@@ -375,7 +380,7 @@ def _edits() -> dict[str, Schema]:
             set={"type": "object", "description": "values by set path, such as requirements.memory_gb_max"},
             unset={**list_of(TEXT), "description": "set paths to take out, so that what lies below shows again"},
         ),
-        "NewName": question(("name",), name={"type": "string", "minLength": 1}),
+        "NewName": question(("name",), name={"type": "string", "pattern": f"^{NEW_NAME.pattern}$"}),
         "Differences": answer(
             left=TEXT,
             right=TEXT,

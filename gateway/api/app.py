@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.admin import Admin, History, Told
@@ -146,7 +146,7 @@ def build_app(
         Route("/admin/v1/swap", swaps.swap, methods=["POST"]),
         Route("/admin/v1/reload", swaps.reload, methods=["POST"]),
         Route("/admin/v1/rollback", swaps.rollback, methods=["POST"]),
-        Route("/admin/v1/openapi.json", Description().show),
+        Route("/admin/v1/openapi.json", Description(open_here=loopback_only).show),
         *_remembering(generations),
         *_explaining(explainer),
         *_of_profiles(profiles, controller=controller, threads=threads),
@@ -230,9 +230,17 @@ async def _every_problem(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  (as above)
-    kind = NoSuchRoute if error.status_code == 404 else WrongMethod
     message = f"{request.method} {request.scope['path']}: {error.detail}"
-    return early_error(kind(message), scope=request.scope, headers=error.headers)
+    if error.status_code == 404:
+        return early_error(NoSuchRoute(message), scope=request.scope)
+    return early_error(WrongMethod(message), scope=request.scope, headers={"allow": ", ".join(_methods_at(request))})
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What the path takes, by all of its routes: the router itself tells of the first alone."""
+    routes = [one for one in request.app.routes if isinstance(one, Route)]
+    path = next((one.path for one in routes if one.matches(request.scope)[0] is not Match.NONE), "")
+    return sorted({method for one in routes if one.path == path for method in one.methods or ()})
 
 
 class _HotPath:

@@ -8,16 +8,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.api.admin_body import only_fields, read_content
+from gateway.api.admin_body import flag_of, only_fields, read_content
 from gateway.domain.keeping import checked_keep_alive
-from gateway.errors import BadRequest
 from gateway.runtime.keeping import Keeping
 from gateway.runtime.keeping_data import kept_data, load_data, removed_data, unload_data
 
 BODY_LIMIT_BYTES: Final = 64 << 10
-
-_TRUE: Final = frozenset({"1", "true", "yes"})
-_FALSE: Final = frozenset({"", "0", "false", "no"})
 
 
 class ModelRoutes:
@@ -51,7 +47,7 @@ class ModelRoutes:
 
     async def remove(self, request: Request) -> Response:
         """409 for a model that roles use, unless ``?force=1``."""
-        force = flag_of(request, "force")
+        force = flag_of(request.query_params, "force")
         return JSONResponse(removed_data(await self._keeping.remove(request.path_params["ref"], force=force)))
 
     async def show_resources(self, request: Request) -> Response:
@@ -62,13 +58,3 @@ def _keep_alive(content: Mapping[str, object]) -> str | int | None:
     """How long the model is to stay. Raises ``BadRequest`` for a bad one, and for fields that mean nothing here."""
     value = only_fields(content, known=("keep_alive",)).get("keep_alive")
     return None if value is None else checked_keep_alive(value)
-
-
-def flag_of(request: Request, name: str) -> bool:
-    """A query parameter that is on or off; off when absent. Raises ``BadRequest``."""
-    given = request.query_params.get(name, "")
-    if given.casefold() in _TRUE:
-        return True
-    if given.casefold() in _FALSE:
-        return False
-    raise BadRequest(f'{name}: found "{given}"; allowed: 1 or 0', param=name)

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.api.admin_body import flag_of
 from gateway.domain.ports import JournalReader, JournalState
 from gateway.domain.record import request_data
 from gateway.errors import BadRequest
@@ -18,8 +19,6 @@ MOST: Final = 1_000
 USUAL: Final = 100
 SETTLE_S: Final = 1.0
 """How long the answer waits for what is not written yet."""
-
-_YES_OR_NO: Final = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class Query:
         usual = cls()
         return cls(
             limit=_limit(told["limit"]) if "limit" in told else usual.limit,
-            failed=_yes_or_no("failed", told["failed"]) if "failed" in told else usual.failed,
+            failed=flag_of(told, "failed"),
             role=told.get("role"),
             since_s=_time_s("since", told["since"]) if "since" in told else usual.since_s,
             before=told.get("before"),
@@ -75,12 +74,6 @@ def _limit(value: str) -> int:
     if wanted is None or not 1 <= wanted <= MOST:
         raise _wrong("limit", value, allowed=f"a whole number from 1 to {MOST:,}")
     return wanted
-
-
-def _yes_or_no(name: str, value: str) -> bool:
-    if value not in _YES_OR_NO:
-        raise _wrong(name, value, allowed=", ".join(_YES_OR_NO))
-    return _YES_OR_NO[value]
 
 
 def _time_s(name: str, value: str) -> float:

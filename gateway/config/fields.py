@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
@@ -14,6 +14,9 @@ from gateway.domain.nearest import nearest_name
 from gateway.errors import BadRequest
 
 _STAY: Final = r"^(?=.*[1-9])[+-]?(\d+|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$"
+KEEP_ALIVE_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "string", "pattern": _STAY}, {"type": "integer", "not": {"const": 0}}]
+}
 
 
 def _no_suggestion(_value: object) -> str:
@@ -92,7 +95,7 @@ MaxDeployments = Annotated[int, Field(ge=1, le=64), Allowed("a whole number from
 KeepAlive = Annotated[
     str | int,
     BeforeValidator(_keep_alive),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _STAY}, {"type": "integer", "not": {"const": 0}}]}),
+    WithJsonSchema(KEEP_ALIVE_SCHEMA),
     Allowed("a time with its unit (30m, 1h30m), a whole number of seconds, or -1 for ever"),
 ]
 Flag = Annotated[bool, Allowed("true or false")]

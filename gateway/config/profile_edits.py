@@ -7,6 +7,7 @@ from: ``edition.ABSENT`` where the profile must not be there yet, ``None`` where
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from gateway.config.drafts import Check, Draft
 from gateway.config.edition import cannot_write, editing, remove_checked, require
 from gateway.config.edits import content_of, write
 from gateway.config.environ import Environment
-from gateway.config.layers import PROFILE_NAME, PROFILES_FOLDER, FolderFiles, scan
+from gateway.config.layers import PROFILES_FOLDER, FolderFiles, scan
 from gateway.config.load import merged_values
 from gateway.config.migrate import current, stamped
 from gateway.config.wording import listed, quoted
@@ -30,6 +31,7 @@ from gateway.files.etag import ABSENT, etag
 from gateway.files.regular_file import Unreadable, read_regular_file
 
 _LONGEST_NAME: Final = 128
+NEW_NAME: Final = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{_LONGEST_NAME - 1}}}")
 _NEW_NAME_ALLOWED: Final = "letters, digits, _, - and . (the last two not first)"
 """A file may be called ``-x``, but a command line takes that for an option."""
 _SUCCESSOR_HINT: Final = "name a successor, which becomes the active profile"
@@ -199,7 +201,7 @@ def require_new(name: str, *, folder: Path) -> None:
 
 def require_name(name: str) -> None:
     """Raise ``BadRequest`` where no profile can be called ``name``."""
-    if not PROFILE_NAME.fullmatch(name) or name.startswith("-") or len(name) > _LONGEST_NAME:
+    if not NEW_NAME.fullmatch(name):
         raise BadRequest(
             f"found the profile name {quoted(name)}; allowed: {_NEW_NAME_ALLOWED}, at most {_LONGEST_NAME} of them",
             param="name",

@@ -19,7 +19,7 @@ from gateway.config.bundle import Bundle, packed
 from gateway.config.schema import ProfileFile
 from gateway_process import GatewayProcess
 
-DOCUMENT = openapi_document()
+DOCUMENT = openapi_document(open_here=False)
 FAST = {"role_mappings": {"planner": {"preferred": ["mistral:latest"]}}}
 PROFILE = "/admin/v1/profiles/{name}"
 ROLE = "/admin/v1/roles/{role}"
@@ -77,6 +77,13 @@ async def test_what_is_described_is_what_is_mounted(gateway: Gateway) -> None:
     assert {(method, path) for method, path, _ in operations()} == mounted(gateway.app)
 
 
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+async def test_whoever_tries_another_method_is_told_all_that_the_path_takes(path: str, gateway: Gateway) -> None:
+    answer = await gateway.client.request("TRACE", re.sub(r"\{\w+\}", "x", path))
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) - {"HEAD"} == {method.upper() for method in DOCUMENT["paths"][path]}
+
+
 async def test_a_gateway_that_is_served_has_all_of_it(tmp_path: Path) -> None:
     async with (
         GatewayProcess(tmp_path, {"role_mappings": {"planner": {}}, "local_providers": {}}) as served,
@@ -94,7 +101,7 @@ async def test_a_gateway_that_is_served_has_all_of_it(tmp_path: Path) -> None:
 async def test_the_document_is_served(gateway: Gateway) -> None:
     answer = await gateway.client.get("/admin/v1/openapi.json")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.json() == json.loads(json.dumps(DOCUMENT))
+    assert answer.json() == json.loads(json.dumps(openapi_document(open_here=True)))
 
 
 def test_the_document_says_what_it_is() -> None:
@@ -124,6 +131,25 @@ def test_a_profile_is_described_as_it_is_checked() -> None:
     described = DOCUMENT["components"]["schemas"]["Profile"]["properties"]
     fields = ProfileFile.model_fields.items()
     assert set(described) == {field.alias or name for name, field in fields}
+
+
+def test_every_body_has_an_example_that_is_one() -> None:
+    for method, path, described in operations():
+        for content in described.get("requestBody", {}).get("content", {}).values():
+            assert content["example"], f"{method} {path}"
+            assert checked(content["example"], content["schema"]) == [], f"{method} {path}"
+
+
+@pytest.mark.parametrize("open_here", [True, False])
+def test_a_key_is_asked_for_unless_the_gateway_is_open_here(open_here: bool) -> None:
+    document = openapi_document(open_here=open_here)
+    assert document["security"] == [*([{}] if open_here else []), {"bearer": []}, {"api_key": []}]
+    assert document["components"]["securitySchemes"]["api_key"] == {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "an admin key, too",
+    }
 
 
 def test_every_operation_says_how_it_refuses() -> None:

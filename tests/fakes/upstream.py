@@ -37,6 +37,7 @@ from fakes.replies import Reply, Script, ToolCall, count_tokens, spoken
 from fakes.serving import FakeServer, WireError, compact, compact_json
 
 CREATED = 1_785_578_400
+MOST_DIMENSIONS = 4096
 _TEXT_LOGPROBS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
 
 
@@ -280,6 +281,8 @@ class FakeUpstream(FakeServer):
         given = body.get("input", "")
         texts = [given] if isinstance(given, str) else given
         width = body.get("dimensions") or 8
+        if width > MOST_DIMENSIONS:
+            raise WireError(400, f"dimensions: at most {MOST_DIMENSIONS}", param="dimensions")
         vectors = [[float((index + len(str(text))) % 7 + 1) / 8 for index in range(width)] for text in texts]
         encoded = body.get("encoding_format") == "base64"
         shown: list[Any] = [_packed(one) for one in vectors] if encoded else vectors

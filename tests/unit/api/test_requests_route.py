@@ -81,7 +81,7 @@ async def test_the_answer_is_filtered(
         ("limit=0", "limit", 'limit is "0"; allowed: a whole number from 1 to 1,000'),
         ("limit=1001", "limit", 'limit is "1001"; allowed: a whole number from 1 to 1,000'),
         ("limit=ten", "limit", 'limit is "ten"; allowed: a whole number from 1 to 1,000'),
-        ("failed=maybe", "failed", 'failed is "maybe"; allowed: 1, true, 0, false'),
+        ("failed=maybe", "failed", 'failed: found "maybe"; allowed: 1 or 0'),
         ("since=nan", "since", 'since is "nan"; allowed: a time in seconds since 1970'),
         ("since=inf", "since", 'since is "inf"; allowed: a time in seconds since 1970'),
         ("roel=x", "roel", 'there is no query parameter "roel"; allowed: failed, role, limit, since, before'),

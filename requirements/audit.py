@@ -1,4 +1,5 @@
-"""Ask an advisory database about every locked release: ``python -m requirements.audit [--required] [--osv-url URL]``.
+"""Ask an advisory database about every locked release: ``python -m requirements.audit [--required]
+[--index-only | --osv-url URL]``.
 
 pip-audit asks, first at OSV, then through PyPI's JSON API. Each is asked about an old release whose advisories are public
 before its word about ours counts: an index without that API answers as if it had never heard of anything, which pip-audit
@@ -58,7 +59,8 @@ class Database:
         return ["--vulnerability-service", self.name, *(["--osv-url", self.url] if self.url else [])]
 
 
-USUAL = (Database(name="osv"), Database(name="pypi"))
+INDEX = Database(name="pypi")
+USUAL = (Database(name="osv"), INDEX)
 """OSV first: it also knows of malicious releases, which PyPI's answers leave out."""
 
 
@@ -222,10 +224,12 @@ def told(outcome: Outcome, *, count: int) -> str:
 def main(arguments: Sequence[str], *, today: date) -> int:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(prog="audit", description="Ask an advisory database about every locked release.")
-    parser.add_argument("--osv-url", default="", help="a mirror of OSV, which alone is asked then")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--osv-url", default="", help="a mirror of OSV, which alone is asked then")
+    where.add_argument("--index-only", action="store_true", help="ask nobody but the package index")
     parser.add_argument("--required", action="store_true", help="fail where no database can be asked")
     given = parser.parse_args(arguments)
-    databases = (Database(name="osv", url=given.osv_url),) if given.osv_url else USUAL
+    databases = (Database(name="osv", url=given.osv_url),) if given.osv_url else (INDEX,) if given.index_only else USUAL
     texts = {name: (ROOT / "requirements" / f"{name}.lock").read_text() for name in ("run", *LOCKS)}
     locked = releases(texts[name] for name in LOCKS)
     try:

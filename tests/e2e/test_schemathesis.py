@@ -22,10 +22,11 @@ from schemathesis_builders import (
 SHORT: Final = ("--max-examples", "6", "--generation-deterministic")
 LONG: Final = ("--max-examples", "500", "--generation-database", "none")
 SHORT_OF_STRANGERS: Final = ("--max-examples", "3", "--generation-deterministic", "--mode", "positive")
+LONG_OF_STRANGERS: Final = ("--max-examples", "50", "--generation-database", "none")
 
 both_forms = pytest.mark.parametrize("form", [SHORT, pytest.param(LONG, marks=pytest.mark.soak)], ids=["short", "long"])
 both_forms_of_strangers = pytest.mark.parametrize(
-    "form", [SHORT_OF_STRANGERS, pytest.param(LONG, marks=pytest.mark.soak)], ids=["short", "long"]
+    "form", [SHORT_OF_STRANGERS, pytest.param(LONG_OF_STRANGERS, marks=pytest.mark.soak)], ids=["short", "long"]
 )
 REMOVALS: Final = {"DELETE /admin/v1/models/{ref}", "DELETE /admin/v1/profiles/{name}"}
 """What they are to remove may be gone, or serve: luck decides."""

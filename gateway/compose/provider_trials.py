@@ -12,6 +12,7 @@ from gateway.compose.spending import spending_here
 from gateway.compose.workspace import Workspace
 from gateway.config.consistency import written_references
 from gateway.config.settings import Configuration
+from gateway.domain.budget import Spent, usd_text
 from gateway.domain.candidates import Directory
 from gateway.domain.model import Lane, Model, Provider, ProviderKind, parse_reference
 from gateway.domain.plan import Deployment, Plan, RolePlan
@@ -142,21 +143,31 @@ async def _completion(provider: Provider, *, workspace: Workspace, parts: Parts,
     try:
         deployment = _deployment(model, workspace=workspace, discovery=discovery)
         async with AsyncExitStack() as opened:
-            spending = None
+            spending, before, cost = None, Spent(), ""
             if deployment.cloud:
                 spending = await opened.enter_async_context(spending_here(workspace, parts))
                 if why := spending.closed(provider.name):
                     return Check(name="completion", ok=None, told=f"{model.ref} is not asked: {why}")
+                before = spending.spent(provider.name)
             async with asyncio.timeout(COMPLETION_S):
                 usage = await _one_token(
                     deployment, workspace=workspace, parts=parts, discovery=discovery, journal=spending
                 )
+            if spending is not None:
+                cost = f", for {_cost(before, spending.spent(provider.name))}"
     except TimeoutError:
         return Check(name="completion", ok=False, told=f"{model.ref} gave no token within {COMPLETION_S:g} s")
     except RolegateError as error:
         return Check(name="completion", ok=False, told=_told(error), ms=_since(began_s))
     counted = f" ({usage.get('prompt_tokens')} tokens in, {usage.get('completion_tokens')} out)" if usage else ""
-    return Check(name="completion", ok=True, told=f"{model.ref} answered{counted}", ms=_since(began_s))
+    return Check(name="completion", ok=True, told=f"{model.ref} answered{counted}{cost}", ms=_since(began_s))
+
+
+def _cost(before: Spent, after: Spent) -> str:
+    """What was spent between the two, in words."""
+    if after.unpriced > before.unpriced:
+        return "an unknown price"
+    return usd_text(after.month_usd - before.month_usd)
 
 
 def _one_that_chats(provider: Provider, *, workspace: Workspace, discovery: Discovery) -> Model | None:

@@ -99,6 +99,7 @@ async def test_a_word_of_each_cloud_is_asked_for_without_a_gateway(tmp_path: Pat
         ]  # fmt: skip
         assert checks[1]["told"] == "from the vault, accepted"
         assert checks[3]["told"].startswith(f"{model} answered (")
+        assert checks[3]["told"].partition(", for $")[2]
         assert checks[3]["ms"] > 0
 
 

@@ -331,6 +331,9 @@ async def test_the_token_that_a_test_asks_for_is_paid_for_and_none_is_asked_for_
     (row,) = (await rolegate("requests", "--json")).json["requests"]
     assert (row["id"], row["endpoint"], row["role"], row["model"]) == ("test", "test", GPT, GPT)
     assert row["cost_usd"] == round(row["prompt_tokens"] * 0.1 + row["completion_tokens"] * 0.2, 9) > 0.5
+    assert ran.json["providers"][0]["checks"][-1]["told"] == (
+        f"{GPT} answered ({row['prompt_tokens']} tokens in, {row['completion_tokens']} out), for ${row['cost_usd']:.2f}"
+    )
     (line,) = (await rolegate("costs", "--by", "provider", "--json")).json["costs"]
     assert (line["provider"], line["cost_usd"]) == ("openai", round(row["cost_usd"], 6))
     again = await rolegate("providers", "test", "openai", "--complete", "--json")

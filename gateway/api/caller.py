@@ -169,7 +169,8 @@ class Caller(RequestResponseCycle):
             return
         if failed is not None and not self.response_started:
             excuse = early_error(Unforeseen(), scope=scope)
-            self._answer(bytes(excuse.body), status=excuse.status_code, head=lines_of(excuse.raw_headers))
+            body = b"" if scope["method"] == "HEAD" else bytes(excuse.body)
+            self._answer(body, status=excuse.status_code, head=lines_of(excuse.raw_headers))
         else:
             # What has no end must not look as if it had one.
             self.transport.close()

@@ -356,7 +356,9 @@ async def test_what_nobody_foresaw_is_answered_in_the_common_shape_and_the_conne
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
         error = orjson.loads(await reader.readexactly(length))["error"]
-        writer.write(HELLO)
+        writer.write(b"HEAD /odd HTTP/1.1\r\nHost: a\r\n\r\n" + HELLO)
+        assert b"content-length: %d" % length in await reader.readuntil(b"\r\n\r\n")
+        assert (await reader.readuntil(b" ")) == b"HTTP/1.1 "
         assert (await reader.readuntil(b"ok")).endswith(b"ok")
         writer.close()
     assert head.startswith(b"HTTP/1.1 500 ")
@@ -365,7 +367,7 @@ async def test_what_nobody_foresaw_is_answered_in_the_common_shape_and_the_conne
         "internal_error",
         "an unexpected error; the gateway's log has the details",
     )
-    assert [one.message for one in caplog.records if one.exc_info] == ["unexpected error"]
+    assert [one.message for one in caplog.records if one.exc_info] == ["unexpected error"] * 2
 
 
 async def test_an_answer_that_is_not_ended_is_cut() -> None:

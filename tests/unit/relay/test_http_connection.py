@@ -193,6 +193,33 @@ async def test_an_idle_connection_that_the_server_closed_is_not_used_again() -> 
                     await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize(
+    ("closes_unsaid", "spent_s", "again"), [(True, 0.49, True), (True, 0.5, False), (False, 0.1, False)]
+)
+async def test_a_kept_connection_that_fails_is_replaced_where_it_had_been_closed_all_along(
+    closes_unsaid: bool, spent_s: float, again: bool
+) -> None:
+    async def serve(visit: Visit) -> None:
+        if not await visit.asked():
+            return
+        visit.write(OK + b"Content-Length: 2\r\n\r\nhi")
+        if await visit.asked():
+            site.clock.now_s += spent_s
+
+    async with a_site(serve) as site:
+        body: dict[str, object] = {}
+        for number in range(2):
+            asking = site.connections.post(site.url, body=body, connect_s=2, closes_unsaid=closes_unsaid)
+            if number and not again:
+                with pytest.raises(UpstreamFailed) as failed:
+                    await asking.__aenter__()
+                assert failed.value.failure == "transport"
+            else:
+                async with asking as response:
+                    assert await read_whole(response) == b"hi"
+        assert len(site.visits) == 1 + again
+
+
 @pytest.mark.parametrize("more", [b"garbage", OK + b"Content-Length: 3\r\n\r\nbad", b"\r\n\r\n!"])
 async def test_what_comes_unasked_on_an_idle_connection_ends_it(more: bytes) -> None:
     go_on = asyncio.Event()
